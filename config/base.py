@@ -1,9 +1,13 @@
 """The base of every configuration model."""
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
 
 class Model(BaseModel):
-    """A value read from configuration: immutable, and refusing what it does not know."""
+    """A value read from configuration: immutable, and refusing what it does not know.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=False)
+    Keys are written in camelCase, as in every Kubernetes manifest; attributes are in snake_case.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True)

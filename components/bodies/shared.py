@@ -1,0 +1,69 @@
+"""Bodies of what belongs to the namespace as a whole: itself, ConfigMaps, Secrets, ExternalName services."""
+
+from __future__ import annotations
+
+import base64
+
+from components import names
+from components.bodies.types import ConfigMapBody, Metadata, NamespaceBody, SecretBody, ServiceBody
+from config.settings import Settings
+
+
+def namespace(settings: Settings) -> NamespaceBody:
+    """The namespace that holds everything."""
+    metadata: Metadata = {"name": settings.namespace}
+    labels = names.shared_labels(settings, {})
+    if labels:
+        metadata["labels"] = labels
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def config_map(settings: Settings, name: str) -> ConfigMapBody:
+    """A ConfigMap of the catalogue."""
+    entry = settings.catalogue.config_maps[name]
+    body: ConfigMapBody = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(settings, name, dict(entry.labels), dict(entry.annotations)),
+    }
+    if entry.data:
+        body["data"] = dict(entry.data)
+    if entry.binary_data:
+        body["binaryData"] = dict(entry.binary_data)
+    return body
+
+
+def secret(settings: Settings, name: str) -> SecretBody:
+    """A Secret of the catalogue, its values in base64.
+
+    :raises config.errors.ConfigError: where a key has no value.
+    """
+    entry = settings.catalogue.secrets[name]
+    values = settings.secret_values(name)
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": _metadata(settings, name, dict(entry.labels), dict(entry.annotations)),
+        "type": entry.type,
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
+    }
+
+
+def external_service(settings: Settings, name: str) -> ServiceBody:
+    """A name inside the namespace for a host outside of it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(settings, name, {}, {}),
+        "spec": {"type": "ExternalName", "externalName": settings.catalogue.external_services[name]},
+    }
+
+
+def _metadata(settings: Settings, name: str, labels: dict[str, str], annotations: dict[str, str]) -> Metadata:
+    metadata: Metadata = {"name": name, "namespace": settings.namespace}
+    all_labels = names.shared_labels(settings, labels)
+    if all_labels:
+        metadata["labels"] = all_labels
+    if annotations:
+        metadata["annotations"] = annotations
+    return metadata

@@ -1,0 +1,130 @@
+"""Stack and catalogue together, and what must hold between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from config.catalogue import Catalogue, Conventions, Service
+from config.errors import ConfigError, closest
+from config.stack import Release, Stack
+
+SECRET_VARIABLE = "FLOWMASTER_SECRET_"  # noqa: S105  the prefix of a name, not a secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything the program is told, checked: the one argument that components and drift are made from."""
+
+    name: str
+    """The stack's name."""
+    stack: Stack
+    catalogue: Catalogue
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+
+    def __post_init__(self) -> None:
+        self._check_same_services()
+        self._check_secrets_known()
+        self._check_host_ports()
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that the stack owns."""
+        return self.stack.cluster.namespace
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """The catalogue's services by name."""
+        return self.catalogue.services
+
+    def release(self, name: str) -> Release:
+        """At which tag, and how many times, a service runs here."""
+        return self.stack.services[name]
+
+    def conventions(self, name: str) -> Conventions:
+        """The conventions in force for a service."""
+        return self.services[name].conventions_over(self.catalogue.conventions)
+
+    def image(self, name: str) -> str:
+        """The image reference of a service: repository and tag, pinned to a digest where one is given."""
+        release = self.release(name)
+        pin = f"@{release.digest}" if release.digest else ""
+        return f"{self.catalogue.image_of(name)}:{release.tag}{pin}"
+
+    def secret_values(self, name: str) -> dict[str, str]:
+        """The values of one Secret, by key, in the clear: handle with care.
+
+        :raises ConfigError: where a key has a value neither in the stack nor in the environment.
+        """
+        given = self.stack.secrets.get(name, {})
+        values: dict[str, str] = {}
+        for key in self.catalogue.secrets[name].keys:
+            variable = secret_variable(key)
+            if key in given:
+                values[key] = given[key].get_secret_value()
+            elif self.environ.get(variable):
+                values[key] = self.environ[variable]
+            else:
+                raise ConfigError(
+                    f"secret {key} of Secret/{name} has no value",
+                    "the services that read it could not start",
+                    f"pulumi config set --secret --path 'flowmaster:secrets.{name}.{key}', or export {variable}",
+                )
+        return values
+
+    def gaps(self) -> Iterable[tuple[str, str]]:
+        """What the snapshot of the server left open and nobody has filled yet: (where, what)."""
+        for text in self.catalogue.gaps:
+            yield "catalogue", text
+        for name, service in self.services.items():
+            assumed = self.release(name).assumed
+            if assumed:
+                yield name, f"tag {self.release(name).tag} is assumed: the snapshot says {assumed}"
+            for text in service.gaps:
+                yield name, text
+
+    def _check_same_services(self) -> None:
+        stack, catalogue = set(self.stack.services), set(self.catalogue.services)
+        for name in sorted(stack - catalogue):
+            raise ConfigError(
+                f"flowmaster:services.{name}: no such service in the catalogue{closest(name, catalogue)}",
+                "there is nothing to say what it is: no image, no port",
+                f"add {name} to {self.stack.catalogue}, or remove it from the stack",
+            )
+        for name in sorted(catalogue - stack):
+            raise ConfigError(
+                f"flowmaster:services: {name} is in the catalogue, but the stack does not say at which tag it runs",
+                "an update would delete it",
+                f"add `{name}: {{tag: ...}}` to the stack, or remove it from {self.stack.catalogue}",
+            )
+
+    def _check_secrets_known(self) -> None:
+        for name, values in self.stack.secrets.items():
+            known = self.catalogue.secrets.get(name)
+            for key in values:
+                if known is None or key not in known.keys:
+                    keys = sorted(known.keys) if known else sorted(self.catalogue.secrets)
+                    raise ConfigError(
+                        f"flowmaster:secrets.{name}.{key}: not among the catalogue's secrets{closest(key, keys)}",
+                        f"known: {', '.join(keys) or 'none'}",
+                        f"add it to secrets in {self.stack.catalogue}, or `pulumi config rm --path` it",
+                    )
+
+    def _check_host_ports(self) -> None:
+        owners = dict(self.stack.host.ports)
+        for name, service in self.services.items():
+            ports = [service.node_port, *(p.node_port for p in service.extra_ports)]
+            for port in (p for p in ports if p is not None):
+                if port in owners:
+                    raise ConfigError(
+                        f"services.{name}: port {port} of the host is taken by {owners[port]}",
+                        "only one of the two would get the connections",
+                        f"give {name} another nodePort; taken: {', '.join(map(str, sorted(owners)))}",
+                    )
+                owners[port] = f"service {name}"
+
+
+def secret_variable(key: str) -> str:
+    """The environment variable that may hold a secret's value: ``FLOWMASTER_SECRET_`` and the key in capitals."""
+    return SECRET_VARIABLE + "".join(c if c.isalnum() else "_" for c in key).upper()

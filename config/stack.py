@@ -1,0 +1,88 @@
+"""The stack: where the services run, at which tags, with which secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from config.base import Model
+from config.errors import ConfigError
+from config.types import Digest, DnsName, Name, Port, Tag, tag_candidates
+
+IPv4 = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")]
+
+
+class Cluster(Model):
+    """Which cluster the stack is for. Another one is refused before anything is read from it or changed."""
+
+    context: str
+    """The context of the kubeconfig; the kubeconfig is ``KUBECONFIG`` or ``~/.kube/config``, as for kubectl."""
+    namespace: Name
+    uid: str | None = None
+    """The UID of the cluster's kube-system namespace; where given, a cluster of any other identity is refused."""
+    request_timeout: Annotated[int, Field(ge=1)] = 10
+    """Seconds for one request to the API server."""
+    rollout_timeout: Annotated[int, Field(ge=1)] = 120
+    """Seconds after which an update fails whose pods are not ready."""
+
+
+class Host(Model):
+    """The server itself: how it is reached, and which of its ports are spoken for."""
+
+    address: DnsName | IPv4
+    user: str
+    ports: Mapping[Port, str] = {}
+    """Ports of the host that something else listens on, and what: no nodePort may take one."""
+
+
+class Release(Model):
+    """One service on this server."""
+
+    tag: Tag
+    assumed: str | None = None
+    """The snapshot's words where it does not name the tag that runs: ``tag`` is then a guess until ``adopt`` reads it."""
+    digest: Digest | None = None
+    """What the tag stood for when it was read, for a tag that can move: the image is then pinned to it."""
+    replicas: Annotated[int, Field(ge=0)] = 1
+    cluster_ip: Annotated[IPv4 | None, Field(alias="clusterIP")] = None
+    """A fixed address for the Service, so that one made again keeps it."""
+
+    @model_validator(mode="after")
+    def _within_assumption(self) -> Self:
+        candidates = tag_candidates(self.assumed) if self.assumed else []
+        if candidates and self.tag not in candidates:
+            raise ConfigError(
+                f"tag {self.tag!r} is not within what the snapshot says, {self.assumed}",
+                f"candidates: {', '.join(candidates)}",
+                "choose one of them, or remove `assumed` once the tag is known",
+            )
+        return self
+
+
+class Stack(Model):
+    """Everything under ``flowmaster:`` in ``Pulumi.STACK.yaml``."""
+
+    cluster: Cluster
+    host: Host
+    services: Mapping[Name, Release]
+    secrets: Mapping[DnsName, Mapping[str, SecretStr]] = {}
+    """Values of the catalogue's secrets, encrypted; what is left out comes from ``FLOWMASTER_SECRET_KEY``."""
+    catalogue: str = "config/catalogue.yaml"
+    """The catalogue's file, relative to the project."""
+
+    @model_validator(mode="after")
+    def _addresses_differ(self) -> Self:
+        owners: dict[str, str] = {}
+        for name, release in self.services.items():
+            if release.cluster_ip is None:
+                continue
+            if release.cluster_ip in owners:
+                raise ConfigError(
+                    f"clusterIP {release.cluster_ip} is given to both {owners[release.cluster_ip]} and {name}",
+                    "an address belongs to one Service: Kubernetes refuses the second",
+                    "correct one of them, or leave it out and let Kubernetes choose",
+                )
+            owners[release.cluster_ip] = name
+        return self

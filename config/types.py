@@ -1,0 +1,119 @@
+"""The words of the configuration as types: names, ports, quantities, image tags and what makes each valid."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from config.errors import ConfigError
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_TAG_RANGE = re.compile(r"([A-Za-z]*)(\d+)-\1(\d+)")
+_LONGEST_RANGE = 1000
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_REPOSITORY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
+_FACTORS = {
+    None: Decimal(1),
+    "m": Decimal("0.001"),
+    **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGT", start=1)},
+    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGT", start=1)},
+}
+
+
+def _dns_label(value: str) -> str:
+    if not _DNS_LABEL.fullmatch(value):
+        raise ConfigError(
+            f"{value!r} is not a DNS label",
+            "Kubernetes takes lower-case letters, digits and '-', at most 63, and a letter or digit at both ends",
+        )
+    return value
+
+
+def _dns_name(value: str) -> str:
+    if not _DNS_NAME.fullmatch(value):
+        raise ConfigError(f"{value!r} is not a DNS name", "lower-case labels separated by dots")
+    return value
+
+
+def _repository(value: str) -> str:
+    if not _REPOSITORY.fullmatch(value):
+        raise ConfigError(
+            f"{value!r} is not an image repository",
+            "expected registry/path such as localhost:30500/flowmaster/frontend, without a tag",
+        )
+    return value
+
+
+def _quantity(value: str) -> str:
+    if not _QUANTITY.fullmatch(value):
+        raise ConfigError(f"{value!r} is not a quantity", "expected a number with a unit, such as 56Mi, 1Gi or 250m")
+    return value
+
+
+def _tag(value: str) -> str:
+    candidates = tag_candidates(value)
+    if candidates:
+        raise ConfigError(
+            f"{value!r} is a range of tags: an update needs the one that is to run",
+            f"candidates: {', '.join(candidates)}",
+            f"write tag: {candidates[-1]} with assumed: {value}, or let `flowmaster adopt` read the tag that runs",
+        )
+    if not _TAG.fullmatch(value):
+        raise ConfigError(f"{value!r} is not an image tag", "letters, digits, '_', '.' and '-', at most 128")
+    return value
+
+
+def _digest(value: str) -> str:
+    if not _DIGEST.fullmatch(value):
+        raise ConfigError(f"{value!r} is not an image digest", "expected sha256: and 64 hexadecimal digits")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_dns_label)]
+"""A DNS label: the name of a service, a port, a volume or a namespace."""
+
+DnsName = Annotated[str, AfterValidator(_dns_name)]
+"""A DNS name of one or more labels: the name of a ConfigMap or Secret, or a host."""
+
+Repository = Annotated[str, AfterValidator(_repository)]
+"""Where an image is kept, registry included, tag excluded."""
+
+Tag = Annotated[str, AfterValidator(_tag)]
+"""One image tag. A range such as ``r36-r47`` is refused with its candidates."""
+
+Digest = Annotated[str, AfterValidator(_digest)]
+"""``sha256:`` and 64 hexadecimal digits: what a mutable tag stood for when it was read."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+"""A TCP port."""
+
+Quantity = Annotated[str, AfterValidator(_quantity)]
+"""An amount of memory (bytes) or processor (cores) as Kubernetes writes it."""
+
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+"""The name of an environment variable."""
+
+
+def tag_candidates(text: str) -> list[str]:
+    """The tags that a range such as ``r36-r47`` stands for, first to last; empty where the text is no range."""
+    match = _TAG_RANGE.fullmatch(text)
+    if not match:
+        return []
+    prefix, first, last = match.group(1), int(match.group(2)), int(match.group(3))
+    if not 0 < last - first <= _LONGEST_RANGE:
+        return []
+    return [f"{prefix}{number}" for number in range(first, last + 1)]
+
+
+def quantity_value(quantity: str) -> Decimal:
+    """The amount in its base unit: bytes for memory, cores for processors."""
+    match = _QUANTITY.fullmatch(quantity)
+    if not match:
+        raise ConfigError(f"{quantity!r} is not a quantity", "expected a number with a unit, such as 56Mi, 1Gi or 250m")
+    return Decimal(match.group(1)) * _FACTORS[match.group(2)]
