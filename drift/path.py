@@ -1,0 +1,84 @@
+"""Where a field stands inside a structure, and how a person writes that down.
+
+A path is a tuple of steps: a plain string for a key of a map, an `Item` for an element of a list that is told apart by
+its key fields. Written, `spec.containers[web].env[LOG_LEVEL].value`; keys with dots or slashes stand in brackets too.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An element of a keyed list (`fields` name its key) or, with no fields, an element of a set of scalars.
+
+    `live` is the key under which the live list has it, where that differs from the declared one (a renumbered port).
+    """
+
+    fields: tuple[str, ...]
+    key: tuple[Any, ...]
+    live: tuple[Any, ...] | None = None
+
+    def __str__(self) -> str:
+        return "/".join(str(part) for part in self.key if part is not None)
+
+
+Step = str | Item
+Path = tuple[Step, ...]
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_BRACKET = re.compile(r"\[(.*?)\](?=$|[.\[])")
+
+
+def render(path: Path) -> str:
+    """The readable form of a path; an empty path, which is the whole object, gives an empty string."""
+    text = ""
+    for step in path:
+        if isinstance(step, Item):
+            text += f"[{step}]"
+        elif _PLAIN.match(step):
+            text += f".{step}" if text else step
+        else:
+            text += f"[{step}]"
+    return text
+
+
+@lru_cache(maxsize=4096)
+def segments(text: str) -> tuple[str, ...]:
+    """The readable form cut into its steps again: `a[b.c].d` gives `a`, `b.c`, `d`."""
+    found: list[str] = []
+    position = 0
+    while position < len(text):
+        if text[position] == "[" and (bracket := _BRACKET.match(text, position)):
+            found.append(bracket.group(1))
+            position = bracket.end()
+        else:
+            end = position + 1
+            while end < len(text) and text[end] not in ".[":
+                end += 1
+            found.append(text[position:end])
+            position = end
+        if position < len(text) and text[position] == ".":
+            position += 1
+    return tuple(found)
+
+
+def covers(pattern: str, text: str) -> bool:
+    """Whether the pattern names this field or one that it is a part of.
+
+    `*` stands for anything within one step, `**` for any number of steps.
+    """
+    return _covers(segments(pattern), segments(text))
+
+
+def _covers(pattern: tuple[str, ...], text: tuple[str, ...]) -> bool:
+    if not pattern:
+        return True
+    if pattern[0] == "**":
+        return any(_covers(pattern[1:], text[start:]) for start in range(len(text) + 1))
+    return bool(text) and fnmatchcase(text[0], pattern[0]) and _covers(pattern[1:], text[1:])
