@@ -8,14 +8,15 @@ from config.settings import Settings
 
 PART_OF = "flowmaster"
 MANAGED_BY = "pulumi"
-SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
-"""The program waits for all rollouts together (:mod:`components.rollout`): the provider would settle each for 10 s."""
+PROVIDER = {"pulumi.com/patchForce": "true", "pulumi.com/skipAwait": "true"}
+"""What the Kubernetes provider is told about every object: take a declared field over from whoever changed it by
+hand instead of failing in the preview, and leave the waiting to :mod:`components.rollout`."""
 CONFIG_CHECKSUM = "checksum/config"
 """The pod annotation that changes with the ConfigMaps and Secrets a service reads, so that its pods are rolled."""
 
 
 def selector(settings: Settings, name: str) -> dict[str, str]:
-    """The labels by which a service's Deployment and Service find its pods. They never change: Kubernetes forbids it."""
+    """The labels by which a service's Deployment and Service find its pods. Kubernetes never lets them change."""
     own = settings.services[name].selector
     if own is not None:
         return dict(own)

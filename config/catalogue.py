@@ -124,15 +124,15 @@ class Conventions(Model):
     """How the body of a service is made from its entry. The catalogue sets them once; a service may differ."""
 
     labels: Literal["recommended", "app"] = "recommended"
-    """``recommended``: app.kubernetes.io/*; ``app``: a single label ``app: NAME``, as made by hand on many servers."""
+    """``recommended``: app.kubernetes.io/*; ``app``: the one label ``app: NAME``, as on many a server."""
     probes: Literal["tcp", "none"] = "tcp"
-    """What a service without probes of its own gets: readiness and liveness by a TCP connection to its port, or none."""
+    """What a service without probes of its own gets: readiness and liveness by a TCP connection, or none."""
     resources: Literal["memory", "none"] = "memory"
     """``memory``: the catalogue's memory as the request and :func:`memory_limit` of it as the limit."""
     security: Literal["restricted", "none"] = "restricted"
     """``restricted``: no privilege escalation, no capabilities, the runtime's seccomp profile, no API token."""
     strategy: Literal["surge", "default"] = "surge"
-    """``surge``: never fewer ready pods than replicas during an update; ``default``: whatever Kubernetes defaults to."""
+    """``surge``: never fewer ready pods than replicas during an update; ``default``: as Kubernetes has it."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = "Always"
     """``null``: Kubernetes decides by the tag."""
 

@@ -85,7 +85,7 @@ def from_program(root: Path = ROOT) -> Settings:
     from pulumi.runtime import config as runtime
 
     values = {}
-    for key, text in runtime.CONFIG.items():
+    for key, text in runtime.CONFIG.get().items():
         namespace, _, name = key.partition(":")
         if namespace == PROJECT:
             values[name] = _value(text)

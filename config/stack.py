@@ -42,7 +42,7 @@ class Release(Model):
 
     tag: Tag
     assumed: str | None = None
-    """The snapshot's words where it does not name the tag that runs: ``tag`` is then a guess until ``adopt`` reads it."""
+    """The snapshot's words where it names no single tag: ``tag`` is then a guess until ``adopt`` reads it."""
     digest: Digest | None = None
     """What the tag stood for when it was read, for a tag that can move: the image is then pinned to it."""
     replicas: Annotated[int, Field(ge=0)] = 1

@@ -47,7 +47,7 @@ def deployment(settings: Settings, name: str) -> DeploymentBody:
     """The Deployment of a service, override included."""
     entry, conventions = settings.services[name], settings.conventions(name)
     metadata = _metadata(settings, name)
-    metadata["annotations"] = {**names.SKIP_AWAIT, **entry.annotations}
+    metadata["annotations"] = {**names.PROVIDER, **entry.annotations}
     pod: PodMetadata = {"labels": names.pod_labels(settings, name)}
     annotations = {**entry.pod_annotations, **_checksum_annotation(settings, name)}
     if annotations:
@@ -70,7 +70,7 @@ def service(settings: Settings, name: str) -> ServiceBody | None:
     if not ports:
         return None
     metadata = _metadata(settings, name)
-    metadata["annotations"] = dict(names.SKIP_AWAIT)
+    metadata["annotations"] = dict(names.PROVIDER)
     node_ports = any("nodePort" in port for port in ports)
     body: ServiceBody = {
         "apiVersion": "v1",
@@ -215,9 +215,9 @@ def _resources(settings: Settings, name: str) -> ResourcesBody:
     if entry.resources is not None:
         own: ResourcesBody = {}
         if entry.resources.requests:
-            own["requests"] = dict(entry.resources.requests)
+            own["requests"] = {str(k): v for k, v in entry.resources.requests.items()}
         if entry.resources.limits:
-            own["limits"] = dict(entry.resources.limits)
+            own["limits"] = {str(k): v for k, v in entry.resources.limits.items()}
         return own
     if entry.memory is None or settings.conventions(name).resources == "none":
         return {}

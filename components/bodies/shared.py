@@ -11,7 +11,7 @@ from config.settings import Settings
 
 def namespace(settings: Settings) -> NamespaceBody:
     """The namespace that holds everything."""
-    metadata: Metadata = {"name": settings.namespace}
+    metadata: Metadata = {"name": settings.namespace, "annotations": dict(names.PROVIDER)}
     labels = names.shared_labels(settings, {})
     if labels:
         metadata["labels"] = labels
@@ -64,6 +64,5 @@ def _metadata(settings: Settings, name: str, labels: dict[str, str], annotations
     all_labels = names.shared_labels(settings, labels)
     if all_labels:
         metadata["labels"] = all_labels
-    if annotations:
-        metadata["annotations"] = annotations
+    metadata["annotations"] = {**names.PROVIDER, **annotations}
     return metadata

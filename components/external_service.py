@@ -1,0 +1,45 @@
+"""A name inside the namespace for a host outside of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pulumi
+from pulumi_kubernetes.core.v1 import Service
+
+from components.base import Component
+from components.bodies import shared
+from components.bodies.types import ServiceBody
+from config.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExternalServiceArgs:
+    """The body of an ExternalName service."""
+
+    service: ServiceBody
+
+    @classmethod
+    def of(cls, settings: Settings, name: str) -> ExternalServiceArgs:
+        """From the catalogue's ``externalServices``."""
+        return cls(service=shared.external_service(settings, name))
+
+
+class ExternalService(Component):
+    """An ExternalName service: cluster DNS answers its name with a CNAME to the host."""
+
+    service: Service
+    host: str
+    """The DNS name it stands for."""
+
+    def __init__(self, name: str, args: ExternalServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        self.host = args.service["spec"]["externalName"]
+        self.service = Service(
+            name,
+            metadata=cast(Any, args.service["metadata"]),
+            spec=cast(Any, args.service["spec"]),
+            opts=self.child(),
+        )
+        self.register_outputs({"host": self.host})

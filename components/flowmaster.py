@@ -1,0 +1,53 @@
+"""FlowMaster as a whole: its namespace, its services and the hosts they depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+
+from components.base import Component
+from components.external_service import ExternalService, ExternalServiceArgs
+from components.microservice import Microservice, MicroserviceArgs
+from components.namespace import SharedSpace, SharedSpaceArgs
+from config.settings import Settings
+
+
+class FlowMaster(Component):
+    """Everything of FlowMaster that lives in the cluster."""
+
+    space: SharedSpace
+    services: Mapping[str, Microservice]
+    external_services: Mapping[str, ExternalService]
+
+    def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        self.space = SharedSpace(settings.namespace, SharedSpaceArgs.of(settings), self.child())
+        self.external_services = {
+            service: ExternalService(
+                service,
+                ExternalServiceArgs.of(settings, service),
+                self.child(depends_on=[self.space.namespace]),
+            )
+            for service in settings.catalogue.external_services
+        }
+        self.services = {
+            service: Microservice(service, MicroserviceArgs.of(settings, service), self.child(depends_on=[self.space]))
+            for service in settings.services
+        }
+        self.register_outputs({"services": len(self.services)})
+
+    @property
+    def addresses(self) -> dict[str, pulumi.Output[str]]:
+        """``CLUSTERIP:PORT`` by service."""
+        return {name: s.address for name, s in self.services.items() if s.address is not None}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The image reference by service."""
+        return {name: service.image for name, service in self.services.items()}
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """What each ExternalName service stands for."""
+        return {name: service.host for name, service in self.external_services.items()}

@@ -1,0 +1,64 @@
+"""One service of FlowMaster in the cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pulumi
+from pulumi_kubernetes.apps.v1 import Deployment
+from pulumi_kubernetes.core.v1 import Service
+
+from components.base import Component
+from components.bodies import microservice
+from components.bodies.types import DeploymentBody, ServiceBody
+from config.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroserviceArgs:
+    """The bodies of a service; no Service where its port is unknown."""
+
+    deployment: DeploymentBody
+    service: ServiceBody | None
+
+    @classmethod
+    def of(cls, settings: Settings, name: str) -> MicroserviceArgs:
+        """From the service's entry in the catalogue and its release in the stack."""
+        return cls(
+            deployment=microservice.deployment(settings, name),
+            service=microservice.service(settings, name),
+        )
+
+
+class Microservice(Component):
+    """A Deployment and, where it listens, the Service before it."""
+
+    deployment: Deployment
+    service: Service | None
+    image: str
+    """The reference of the image it runs."""
+    address: pulumi.Output[str] | None
+    """``CLUSTERIP:PORT`` inside the cluster; None without a Service."""
+
+    def __init__(self, name: str, args: MicroserviceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        self.image = args.deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+        self.service = None
+        self.address = None
+        if args.service is not None:
+            self.service = Service(
+                name,
+                metadata=cast(Any, args.service["metadata"]),
+                spec=cast(Any, args.service["spec"]),
+                opts=self.child(),
+            )
+            port = args.service["spec"]["ports"][0]["port"]
+            self.address = self.service.spec.apply(lambda spec: f"{spec.cluster_ip}:{port}")
+        self.deployment = Deployment(
+            name,
+            metadata=cast(Any, args.deployment["metadata"]),
+            spec=cast(Any, args.deployment["spec"]),
+            opts=self.child(),
+        )
+        self.register_outputs({"image": self.image, "address": self.address})

@@ -1,0 +1,71 @@
+"""The namespace and what its services share: ConfigMaps and Secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pulumi
+from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret
+
+from components.base import Component
+from components.bodies import shared
+from components.bodies.types import ConfigMapBody, NamespaceBody, SecretBody
+from config.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSpaceArgs:
+    """The bodies of a namespace, its ConfigMaps and its Secrets."""
+
+    namespace: NamespaceBody
+    config_maps: Sequence[ConfigMapBody] = ()
+    secrets: Sequence[SecretBody] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> SharedSpaceArgs:
+        """From the catalogue.
+
+        :raises config.errors.ConfigError: where a secret has no value.
+        """
+        return cls(
+            namespace=shared.namespace(settings),
+            config_maps=[shared.config_map(settings, name) for name in settings.catalogue.config_maps],
+            secrets=[shared.secret(settings, name) for name in settings.catalogue.secrets],
+        )
+
+
+class SharedSpace(Component):
+    """A namespace with the ConfigMaps and Secrets that its services read."""
+
+    namespace: Namespace
+    config_maps: Mapping[str, ConfigMap]
+    secrets: Mapping[str, Secret]
+
+    def __init__(self, name: str, args: SharedSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        self.namespace = Namespace(name, metadata=cast(Any, args.namespace["metadata"]), opts=self.child())
+        inside = self.child(depends_on=[self.namespace])
+        self.config_maps = {
+            body["metadata"]["name"]: ConfigMap(
+                body["metadata"]["name"],
+                metadata=cast(Any, body["metadata"]),
+                data=body.get("data"),
+                binary_data=body.get("binaryData"),
+                opts=inside,
+            )
+            for body in args.config_maps
+        }
+        self.secrets = {
+            body["metadata"]["name"]: Secret(
+                body["metadata"]["name"],
+                metadata=cast(Any, body["metadata"]),
+                type=body["type"],
+                # value by value, so that the state tells which keys there are and nothing else
+                data={key: pulumi.Output.secret(value) for key, value in body["data"].items()},
+                opts=inside,
+            )
+            for body in args.secrets
+        }
+        self.register_outputs({"name": name})

@@ -1,0 +1,46 @@
+"""Fixtures that every layer of tests shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config import load
+from config.settings import Settings, secret_variable
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A value in the environment for every secret of the catalogue, each its own."""
+    catalogue = yaml.safe_load((ROOT / "config/catalogue.yaml").read_text())
+    values = {}
+    for entry in catalogue["secrets"].values():
+        for key in entry["keys"]:
+            values[key] = f"value-of-{key.lower()}"
+            monkeypatch.setenv(secret_variable(key), values[key])
+    return values
+
+
+@pytest.fixture
+def demo(secrets: dict[str, str]) -> Settings:
+    """The settings of the demo stack as they are in the repository."""
+    return load.from_file("demo")
+
+
+@pytest.fixture
+def demo_values() -> dict[str, Any]:
+    """The demo stack's values as plain data, to be spoilt by a test."""
+    config = yaml.safe_load((ROOT / "Pulumi.demo.yaml").read_text())["config"]
+    return {key.removeprefix("flowmaster:"): value for key, value in config.items()}
+
+
+@pytest.fixture
+def catalogue_values() -> dict[str, Any]:
+    """The catalogue as plain data, to be spoilt by a test."""
+    values: dict[str, Any] = yaml.safe_load((ROOT / "config/catalogue.yaml").read_text())
+    return values
