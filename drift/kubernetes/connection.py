@@ -88,6 +88,7 @@ def connect(cluster: Cluster) -> Api:
 
     :raises ApiError: where there is no such kubeconfig or context, no answer, or another cluster answers.
     """
+    import httpx2
     from lightkube.config.client_adapter import Client, ConnectionParams
     from lightkube.core.exceptions import ConfigError
 
@@ -101,7 +102,7 @@ def connect(cluster: Cluster) -> Api:
         )
     try:
         single = config.get(cluster.context)
-        client = Client(single, ConnectionParams(timeout=cluster.request_timeout, trust_env=False))
+        client = Client(single, ConnectionParams(timeout=httpx2.Timeout(cluster.request_timeout), trust_env=False))
     except (ConfigError, OSError, ValueError) as err:
         raise ApiError(f"{path}: context {cluster.context!r} is not usable: {err}", "", "correct that file") from err
     return Api(client, single.cluster.server)
