@@ -194,10 +194,7 @@ def _get(applied: Any, name: Any) -> Any:
 
 
 def _difference(path: Path, declared: Any, live: Any, applied: Any, schema: Schema, never: bool) -> Difference:
-    if declared is ABSENT:
-        change = Change.ADDED
-    else:
-        change = Change.MISSING if live is ABSENT else Change.CHANGED
+    change = Change.ADDED if declared is ABSENT else Change.MISSING if live is ABSENT else Change.CHANGED
     return Difference(path, change, declared, live, applied, _classify(declared, live, applied, schema, never))
 
 

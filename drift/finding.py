@@ -130,24 +130,24 @@ def consequence(finding: Finding, declared: str = "") -> str:
     """What the next `up` does about it, as a short phrase; `declared` is how the declared value is to be written."""
     if finding.action is Action.IGNORE:
         return "ignored by a rule"
-    if finding.cls is FindingClass.UNKNOWN:
-        return "not looked at"
-    if not finding.heals:
-        return _REPORTED.get(finding.cls, "up leaves it; reported only")
+    if finding.heals and finding.cls is not FindingClass.UNKNOWN:
+        return _change_made(finding, declared)
+    return _REPORTED.get(finding.cls, "up leaves it; reported only")
+
+
+def _change_made(finding: Finding, declared: str) -> str:
     whole = not finding.path
-    match finding.change:
-        case Change.ADDED:
-            return "up deletes it" if whole else "up removes it"
-        case Change.MISSING:
-            again = "" if finding.cls is FindingClass.PENDING else " again"
-            return f"up creates it{again}" if whole else f"up adds it{again or ''}"
-        case _ if declared and len(declared) <= 24 and "\n" not in declared:
-            return f"up sets {declared}"
-        case _:
-            return "up sets the declared value"
+    if finding.change is Change.ADDED:
+        return "up deletes it" if whole else "up removes it"
+    if finding.change is Change.MISSING:
+        again = "" if finding.cls is FindingClass.PENDING else " again"
+        return f"up creates it{again}" if whole else f"up adds it{again}"
+    brief = declared and len(declared) <= 24 and "\n" not in declared
+    return f"up sets {declared}" if brief else "up sets the declared value"
 
 
 _REPORTED = {
+    FindingClass.UNKNOWN: "not looked at",
     FindingClass.FOREIGN: "kept; reported only",
     FindingClass.UNHEALTHY: "up does not change it",
     FindingClass.STALE: "up does not change it",
