@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,9 @@ from config.settings import Settings
 from config.stack import Stack
 
 PROJECT = "flowmaster"
+CATALOGUE_VARIABLE = "FLOWMASTER_CATALOGUE"
+CONFIG_FILE_VARIABLE = "PULUMI_OPTION_CONFIG_FILE"
+"""Pulumi's own variable for its ``--config-file``."""
 ROOT = Path(__file__).resolve().parent.parent
 M = TypeVar("M", bound=BaseModel)
 
@@ -74,9 +78,19 @@ def settings(stack_name: str, values: Mapping[str, Any], source: str, root: Path
     :raises ConfigError: where anything in them is not usable.
     """
     stack = validate(Stack, values, source)
-    path = root / stack.catalogue
-    catalogue = validate(Catalogue, read_yaml(path), stack.catalogue)
+    path = catalogue_path(stack, root)
+    catalogue = validate(Catalogue, read_yaml(path), path.name)
     return Settings(name=stack_name, stack=stack, catalogue=catalogue)
+
+
+def catalogue_path(stack: Stack, root: Path = ROOT) -> Path:
+    """The catalogue in force: ``FLOWMASTER_CATALOGUE``, else the one that the stack names."""
+    return root / os.environ.get(CATALOGUE_VARIABLE, stack.catalogue)
+
+
+def stack_path(stack_name: str, root: Path = ROOT) -> Path:
+    """The stack's configuration file in force: the one that Pulumi is told to use, else ``Pulumi.STACK.yaml``."""
+    return root / os.environ.get(CONFIG_FILE_VARIABLE, f"Pulumi.{stack_name}.yaml")
 
 
 def from_program(root: Path = ROOT) -> Settings:
@@ -98,7 +112,7 @@ def from_file(stack_name: str, root: Path = ROOT) -> Settings:
 
     :raises ConfigError: where there is no such stack, or its secrets cannot be decrypted.
     """
-    path = root / f"Pulumi.{stack_name}.yaml"
+    path = stack_path(stack_name, root)
     if not path.exists():
         stacks = [p.name.split(".")[1] for p in sorted(root.glob("Pulumi.*.yaml"))]
         raise ConfigError(

@@ -1,0 +1,47 @@
+"""The command line: `flowmaster VERB`. Thin: each verb parses its options and calls what does the work."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from config.errors import UserError
+
+VERBS = {
+    "drift": "show how the server differs from what is declared; read-only",
+    "gaps": "list what the snapshot of the server left open and nobody has filled yet",
+}
+EXIT_ERROR = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    :return: 0, :data:`EXIT_ERROR` with a message of at most three lines, or what the verb documents.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="flowmaster", description="FlowMaster on its server: look before you update.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for verb, summary in VERBS.items():
+        sub = verbs.add_parser(verb, help=summary, description=summary)
+        sub.add_argument("--stack", default="demo", help="the stack (default: demo)")
+        # only the verb that runs is imported: what the others need would cost every run its time
+        if verb == chosen:
+            module = importlib.import_module(f"cli.{verb}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    options = parser.parse_args(words)
+    try:
+        return int(options.run(options))
+    except UserError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
