@@ -27,6 +27,7 @@ Get = Callable[[str, Mapping[str, Any]], Any]
 POLL_SECONDS = 0.5
 FAILING_SECONDS = 30
 """When nothing makes progress any more and what is left fails, wait this long for it to recover."""
+_NAMED = 5
 _HOPELESS = frozenset(
     {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError", "CrashLoopBackOff"}
 )
@@ -178,7 +179,8 @@ def _problem(name: str, pod: Json) -> Rollout | None:
 
 def _failure(get: Get, namespace: str, rollouts: Sequence[Rollout], seconds: float) -> RolloutError:
     first, *others = sorted(rollouts, key=lambda r: not r.failing)
-    also = f" (and {len(others)} more: {', '.join(r.name for r in others)})" if others else ""
+    named = ", ".join(r.name for r in others[:_NAMED]) + (", ..." if others[_NAMED:] else "")
+    also = f" (and {len(others)} more: {named})" if others else ""
     return RolloutError(
         f"Deployment/{first.name} does not run after {seconds:.0f} s{also}: {_one_line(first.reason)}",
         _evidence(get, namespace, first),
