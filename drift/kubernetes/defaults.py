@@ -1,17 +1,14 @@
 """What the API server fills in, so that a field it defaulted is no finding.
 
 A port of the `SetDefaults_*` functions of Kubernetes (pkg/apis/core/v1, pkg/apis/apps/v1) for the kinds that are
-declared here. Every function changes the body that it is given; `with_defaults` works on a copy.
+declared here. Every function changes the body that it is given.
 """
 
 from __future__ import annotations
 
-import base64
-import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from drift.finding import OPAQUE
 from drift.kubernetes.quantity import quantity
 
 Body = dict[str, Any]
@@ -26,13 +23,14 @@ ALLOCATED: dict[str, frozenset[str]] = {
 """Fields of `spec` that the server hands out itself: compared only where they are declared."""
 
 
-def with_defaults(body: Body) -> Body:
-    """A declared body with everything filled in that the server would fill in."""
-    full = copy.deepcopy(body)
-    fill = _KINDS.get(str(full.get("kind")))
-    if fill is not None:
-        fill(full)
-    return full
+def fill(kind: str, body: Body, name: str = "") -> Body:
+    """Fill into a body in normal form what the server would fill in; the body itself is changed, and returned."""
+    defaults = _KINDS.get(kind)
+    if defaults is not None:
+        defaults(body)
+    if kind == "Namespace" and name:
+        body["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = name
+    return body
 
 
 def known(kind: str) -> bool:
@@ -219,27 +217,9 @@ def _service(body: Body) -> None:
 
 def _secret(body: Body) -> None:
     body.setdefault("type", "Opaque")
-    plain = body.pop("stringData", None)
-    if plain is OPAQUE:
-        body["data"] = OPAQUE
-    elif isinstance(plain, dict) and body.get("data") is not OPAQUE:
-        data = body["data"] = dict(body.get("data") or {})
-        for name, value in plain.items():
-            data[name] = value if value is OPAQUE else encode(str(value))
 
 
-def encode(text: str) -> str:
-    """The text as the `data` of a Secret holds it."""
-    return base64.b64encode(text.encode()).decode()
-
-
-def _namespace(body: Body) -> None:
-    metadata = body.setdefault("metadata", {})
-    labels = metadata["labels"] = dict(metadata.get("labels") or {})
-    labels["kubernetes.io/metadata.name"] = metadata.get("name")
-
-
-def _config_map(_body: Body) -> None:
+def _nothing(_body: Body) -> None:
     """Nothing is filled in that would be seen."""
 
 
@@ -256,8 +236,8 @@ _KINDS: dict[str, Callable[[Body], None]] = {
     "StatefulSet": _stateful_set,
     "DaemonSet": _daemon_set,
     "Service": _service,
-    "ConfigMap": _config_map,
+    "ConfigMap": _nothing,
     "Secret": _secret,
-    "Namespace": _namespace,
+    "Namespace": _nothing,
     "PersistentVolumeClaim": _claim,
 }

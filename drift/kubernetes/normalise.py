@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from drift.compare import Schema
+from drift.finding import OPAQUE
 from drift.kubernetes.defaults import ALLOCATED, Body
 from drift.kubernetes.schema import VOLUME_SOURCES, schema
 
-METADATA_KEPT = frozenset({"name", "namespace", "labels", "annotations", "finalizers", "ownerReferences"})
+METADATA_KEPT = frozenset({"labels", "annotations", "finalizers", "ownerReferences"})
 """What people may set in the metadata; the rest (uid, resourceVersion, managedFields ...) is the server's."""
 
 OWN_ANNOTATIONS = ("pulumi.com/", "flowmaster.io/")
@@ -67,7 +69,24 @@ def normalise(body: Body) -> Body:
         if kept is not None:
             result[name] = kept
     result.setdefault("metadata", {})
+    if "stringData" in result:
+        _encode(result)
     return result
+
+
+def _encode(secret: Body) -> None:
+    """Put the plain `stringData` of a Secret where the server puts it."""
+    plain, data = secret.pop("stringData"), secret.get("data")
+    if plain is OPAQUE or data is OPAQUE:
+        secret["data"] = OPAQUE
+        return
+    encoded = {name: value if value is OPAQUE else encode(str(value)) for name, value in plain.items()}
+    secret["data"] = {**(data or {}), **encoded}
+
+
+def encode(text: str) -> str:
+    """The text as the `data` of a Secret holds it."""
+    return base64.b64encode(text.encode()).decode()
 
 
 def _metadata(metadata: dict[str, Any] | None) -> dict[str, Any]:

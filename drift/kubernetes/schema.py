@@ -130,7 +130,7 @@ _PARTS: dict[str, dict[str, Schema]] = {
     "Pod": {"spec": _PODS},
     "Service": {"spec": _SERVICE},
     "ConfigMap": {"data": OPEN, "binaryData": OPEN},
-    "Secret": {"data": OPEN},
+    "Secret": {"data": OPEN, "stringData": OPEN},
     "ServiceAccount": {"secrets": _by("name")},
     "PersistentVolumeClaim": {"spec": _CLAIM},
 }

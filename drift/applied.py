@@ -1,0 +1,120 @@
+"""What was applied last, as the state of the Pulumi stack has it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from drift.finding import OPAQUE, ObjectRef
+
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+"""The key under which Pulumi marks special values; anything marked so cannot be read here."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The bodies that were applied last. `problem` says why they are not known; then nothing is said about any."""
+
+    bodies: Mapping[ObjectRef, dict[str, Any]] = field(default_factory=dict)
+    problem: str = ""
+
+    def __contains__(self, ref: ObjectRef) -> bool:
+        return ref in self.bodies
+
+
+def from_stack(project: str, stack: str, root: Path) -> Applied:
+    """What the stack's state says; a stack that has none yet has applied nothing. Never raises."""
+    try:
+        location = backend(root)
+        if location.startswith("file://"):
+            state = _from_file(_folder(location, root), project, stack)
+        else:
+            state = _exported(stack, root)
+        return Applied() if state is None else Applied(bodies(state))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, subprocess.SubprocessError) as err:
+        words = " ".join(str(err).split())[:200]
+        return Applied(problem=f"the state of stack {stack} cannot be read: {words or type(err).__name__}")
+
+
+def backend(root: Path) -> str:
+    """Where Pulumi keeps its state: as the CLI decides it."""
+    if named := os.environ.get("PULUMI_BACKEND_URL"):
+        return named
+    project = root / "Pulumi.yaml"
+    if project.is_file() and "backend:" in project.read_text(encoding="utf-8"):
+        import yaml
+
+        url = (yaml.safe_load(project.read_text(encoding="utf-8")).get("backend") or {}).get("url")
+        if url:
+            return str(url)
+    home = Path(os.environ.get("PULUMI_CREDENTIALS_PATH") or os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    credentials = home / "credentials.json"
+    return str(json.loads(credentials.read_text()).get("current") or "") if credentials.is_file() else ""
+
+
+def _folder(location: str, root: Path) -> Path:
+    folder = Path(location.removeprefix("file://").partition("?")[0]).expanduser()
+    return folder if folder.is_absolute() else root / folder
+
+
+def _from_file(folder: Path, project: str, stack: str) -> dict[str, Any] | None:
+    """The state from the files of the backend: quicker than starting Pulumi for it, and it needs no passphrase."""
+    import orjson
+
+    stacks = folder / ".pulumi" / "stacks"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder")
+    for base in (stacks / project / stack, stacks / stack):
+        for name in (base.with_name(f"{base.name}.json"), base.with_name(f"{base.name}.json.gz")):
+            if name.is_file():
+                content = name.read_bytes()
+                plain = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+                return dict(orjson.loads(plain)["checkpoint"]["latest"] or {})
+    return None
+
+
+def _exported(stack: str, root: Path) -> dict[str, Any] | None:
+    command = ["pulumi", "stack", "export", "--stack", stack, "--non-interactive"]
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=120)
+    if result.returncode == 0:
+        return dict(json.loads(result.stdout)["deployment"])
+    if "no stack named" in result.stderr:
+        return None
+    raise ValueError(result.stderr.strip() or f"pulumi stack export ended with {result.returncode}")
+
+
+def bodies(deployment: Mapping[str, Any]) -> dict[ObjectRef, dict[str, Any]]:
+    """The Kubernetes bodies among the resources of a state."""
+    found = {}
+    for resource in deployment.get("resources") or ():
+        kind = str(resource.get("type", ""))
+        inputs = resource.get("inputs")
+        if not kind.startswith("kubernetes:") or resource.get("delete") or not isinstance(inputs, dict):
+            continue
+        metadata = inputs.get("metadata")
+        if not isinstance(metadata, dict) or "kind" not in inputs:
+            continue
+        shown = (resource.get("outputs") or {}).get("metadata")
+        names = {**(shown if isinstance(shown, dict) else {}), **metadata}
+        name, namespace = names.get("name"), names.get("namespace")
+        if isinstance(name, str):
+            whole = kind.endswith(":Namespace") or not isinstance(namespace, str)
+            ref = ObjectRef(str(inputs["kind"]), "" if whole else str(namespace), name)
+            found[ref] = _readable(inputs)
+    return found
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, dict):
+        if _SIGNATURE in value:
+            return OPAQUE
+        return {name: _readable(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_readable(part) for part in value]
+    return value

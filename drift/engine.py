@@ -1,0 +1,164 @@
+"""One look at the server, from what is declared to a report."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from drift import registry
+from drift.applied import Applied
+from drift.finding import Action, Change, Finding, FindingClass, ObjectRef, fingerprint, ordered
+from drift.kubernetes import health, objects, reader
+from drift.kubernetes.secrets import Masker
+from drift.rules import Rule, decided
+
+if TYPE_CHECKING:
+    from drift.kubernetes.connection import Api
+
+Body = dict[str, Any]
+
+
+class Exit(IntEnum):
+    """What the exit code of `flowmaster drift` says. Of several that apply, the first of this list counts."""
+
+    ERROR = 1
+    """The question could not even be asked: usage, configuration, kubeconfig."""
+    UNKNOWN = 5
+    """Something could not be read, so nothing is said about it; there may be findings besides."""
+    DRIFT = 2
+    """The next `up` would undo something on the server: drift, conflicts, or foreign fields."""
+    ATTENTION = 4
+    """Nothing that `up` would undo, but something for a person to look at: ill health, stale tags, foreign objects."""
+    PENDING = 3
+    """Only changes of the program that were not applied yet."""
+    CLEAN = 0
+    """The server is as declared."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The findings of one look, the most pressing first, and what it was a look at."""
+
+    findings: list[Finding]
+    ignored: int
+    namespace: str
+    server: str
+    stack: str
+    taken: datetime
+    seconds: float
+    declared: int
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def counts(self) -> Counter[FindingClass]:
+        """How many findings there are of each class."""
+        return Counter(finding.cls for finding in self.findings)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same live state and program; what an approval is bound to."""
+        return fingerprint(self.findings)
+
+    @property
+    def exit_code(self) -> Exit:
+        """The exit code that stands for this report."""
+        counts = self.counts
+        if counts[FindingClass.UNKNOWN]:
+            return Exit.UNKNOWN
+        if any(finding.heals and finding.cls is not FindingClass.PENDING for finding in self.findings):
+            return Exit.DRIFT
+        if any(finding.cls is not FindingClass.PENDING for finding in self.findings):
+            return Exit.ATTENTION
+        return Exit.PENDING if self.findings else Exit.CLEAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to look: for which stack, by which rules, whether the registry is asked, and what time it is."""
+
+    stack: str = ""
+    rules: Sequence[Rule] = ()
+    registry: bool = True
+    now: datetime | None = None
+
+
+def look(
+    api: Api,
+    namespace: str,
+    declared: Callable[[], Iterable[Mapping[str, Any]]],
+    applied: Callable[[], Applied] = Applied,
+    options: Options = Options(),  # noqa: B008  it is frozen
+) -> Report:
+    """Read the server, and compare it with what is declared.
+
+    `declared` and `applied` are asked for while the server is being read. What cannot be read becomes a finding;
+    only what `declared` raises is raised.
+    """
+    started = time.perf_counter()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(reader.read, api, namespace)
+        wanted = [dict(body) for body in declared()]
+        before = applied()
+    live = _complete(api, reading, wanted)
+    report = assemble(api if options.registry else None, live, wanted, before, options)
+    return replace(report, seconds=time.perf_counter() - started)
+
+
+def _complete(api: Api, reading: Future[reader.LiveState], wanted: list[Body]) -> reader.LiveState:
+    """What was read, and the declared objects of kinds or namespaces that are not read as a matter of course."""
+    live = reading.result()
+    known = {kind.name for kind in reader.KINDS} | {"Namespace"}
+    others = {(str(body["apiVersion"]), str(body["kind"])) for body in wanted if body["kind"] not in known}
+    if others and not live.unreachable:
+        reader.read_more(api, live, others)
+    return live
+
+
+def assemble(
+    api: registry.Asker | None,
+    live: reader.LiveState,
+    declared: list[Body],
+    applied: Applied,
+    options: Options = Options(),  # noqa: B008  it is frozen
+) -> Report:
+    """The report on a live state that has been read. Only the registry is asked here, and not without an `api`."""
+    now = options.now or datetime.now(UTC)
+    found = objects.findings(declared, applied, live)
+    notes = []
+    if not live.unreachable:
+        refs = [objects.reference(body, live.namespace) for body in declared]
+        masker = Masker([*declared, *(body for _, body in live.of("Secret"))])
+        found += health.findings(refs, live, masker, now)
+        if api is not None:
+            images = registry.running(refs, health.by_workload(live))
+            digests = registry.look_up(api, images)
+            found += registry.findings(images, digests)
+            notes += [f"tags of {name} were not looked up: only its nodes reach it" for name in digests.not_asked]
+    if applied.problem:
+        found.append(_state_unread(applied, options.stack))
+    settled = decided(found, options.rules)
+    kept = [finding for finding in settled if finding.action is not Action.IGNORE]
+    return Report(
+        findings=ordered(kept),
+        ignored=len(settled) - len(kept),
+        namespace=live.namespace,
+        server=live.server,
+        stack=options.stack,
+        taken=now,
+        seconds=0.0,
+        declared=len(declared),
+        notes=sorted(notes),
+    )
+
+
+def _state_unread(applied: Applied, stack: str) -> Finding:
+    note = "drift and pending changes are told apart by field managers alone"
+    return Finding(
+        FindingClass.UNKNOWN, ObjectRef("Stack", "", stack), change=Change.STATE, live=applied.problem, note=note
+    )

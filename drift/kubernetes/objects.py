@@ -1,0 +1,310 @@
+"""Declared bodies against live objects: every difference as a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from drift.applied import Applied
+from drift.compare import Difference, apply, compare, same
+from drift.finding import ABSENT, OPAQUE, Change, Finding, FindingClass, ObjectRef
+from drift.kubernetes import managers
+from drift.kubernetes.defaults import Body, fill, known
+from drift.kubernetes.describe import describe, service
+from drift.kubernetes.normalise import normalise, without_allocated
+from drift.kubernetes.reader import LiveState
+from drift.kubernetes.schema import schema
+from drift.kubernetes.secrets import Masker
+from drift.path import Item, Path, covers, render
+
+IMMUTABLE: dict[str, tuple[str, ...]] = {
+    "Service": ("spec.clusterIP",),
+    "Deployment": ("spec.selector",),
+    "StatefulSet": ("spec.selector", "spec.serviceName", "spec.volumeClaimTemplates"),
+    "Secret": ("type",),
+}
+"""Fields that can only be changed by making the object again."""
+
+_NOT_FOREIGN = frozenset({"kubernetes.io/service-account-token"})
+"""Types of Secrets that Kubernetes makes."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that declared and live objects are compared with."""
+
+    applied: Applied
+    live: LiveState
+    masker: Masker
+    bounds: Mapping[ObjectRef, tuple[int, int]] = field(default_factory=dict)
+
+    def last(self, ref: ObjectRef) -> Any:
+        """The body that was applied last: absent if none was, opaque if that is not known."""
+        return OPAQUE if self.applied.problem else self.applied.bodies.get(ref, ABSENT)
+
+
+def reference(body: Body, namespace: str) -> ObjectRef:
+    """What a body is called; objects that name no namespace are in the one given."""
+    kind, metadata = str(body["kind"]), body["metadata"]
+    return ObjectRef(kind, "" if kind == "Namespace" else metadata.get("namespace") or namespace, metadata["name"])
+
+
+def findings(declared: Iterable[Body], applied: Applied, live: LiveState) -> list[Finding]:
+    """All differences between what is declared and what is there. What could not be read is unknown."""
+    wanted = {reference(body, live.namespace): body for body in declared}
+    if live.unreachable:
+        return [_unreachable(live)]
+    unread = [
+        Finding(
+            FindingClass.UNKNOWN, ObjectRef(kind, live.namespace, "*"), change=Change.STATE, live=reason,
+            note=f"{sum(ref.kind == kind for ref in wanted)} declared {kind} objects were not compared",
+        )
+        for kind, reason in sorted(live.unread.items())
+    ]  # fmt: skip
+    masker = Masker([*wanted.values(), *(body for _, body in live.of("Secret"))])
+    comparison = Comparison(applied, live, masker, _autoscaled(live))
+    if not live.exists and "Namespace" not in live.unread:
+        return [*unread, _namespace_gone(wanted, comparison)]
+    found = list(unread)
+    found += _terminating(live)
+    for ref, body in wanted.items():
+        if ref.kind in live.unread:
+            continue
+        there = live.objects.get(ref)
+        if there is None:
+            found.append(_missing(ref, body, comparison))
+        else:
+            found += compare_object(ref, body, there, comparison)
+    found += [
+        _undeclared(ref, body, comparison)
+        for ref, body in live.objects.items()
+        if ref not in wanted and _made_by_people(body)
+    ]
+    return found
+
+
+def compare_object(ref: ObjectRef, declared: Body, live: Body, comparison: Comparison) -> list[Finding]:
+    """The differences of one object that is declared and there."""
+    wanted = fill(ref.kind, normalise(declared), ref.name)
+    there = without_allocated(normalise(live), wanted, ref.kind)
+    last = comparison.last(ref)
+    if last is not ABSENT and last is not OPAQUE:
+        last = fill(ref.kind, normalise(last), ref.name)
+    differences = compare(wanted, there, last, schema(ref.kind))
+    if not differences:
+        return []
+    written = normalise(declared)
+    refined = (_refine(difference, ref, written, there, last, live) for difference in differences)
+    kept = [difference for difference in refined if difference is not None]
+    if ref.kind == "Service":
+        kept = _type_switch(kept, wanted, there)
+    return [_finding(difference, ref, live, comparison) for difference in kept]
+
+
+def _refine(
+    difference: Difference, ref: ObjectRef, written: Body, there: Body, last: Any, live: Body
+) -> Difference | None:
+    """The difference as a person would see it, or None where it only shows what the server filled in."""
+    path = difference.path
+    if difference.declared is not ABSENT and _at(written, path) is ABSENT:
+        # The declared value is a default that nobody wrote.
+        if difference.change is Change.MISSING:
+            return None
+        foreign = last is ABSENT or last is OPAQUE or _at(last, path) == difference.declared
+        cls = FindingClass.FOREIGN if foreign else difference.cls
+        difference = replace(difference, change=Change.ADDED, declared=ABSENT, cls=cls)
+    elif difference.change is Change.ADDED and _filled_in(difference, ref, there, live):
+        return None
+    if difference.declared is OPAQUE and difference.live is not ABSENT and managers.owned_by_us(live, path):
+        return None
+    return replace(difference, cls=_settled(difference, live))
+
+
+def _filled_in(difference: Difference, ref: ObjectRef, there: Body, live: Body) -> bool:
+    """Whether the server itself put this field there: it would come back if it were taken away."""
+    path = difference.path
+    if not known(ref.kind):
+        if path[:2] in (("metadata", "labels"), ("metadata", "annotations")):
+            return False
+        # Of such a kind the defaults are not known; a field counts if somebody else set it later.
+        owner, first = managers.other(live, path), managers.creator(live)
+        return owner is None or (first is not None and owner.manager == first.manager)
+    without = fill(ref.kind, apply([difference], there), ref.name)
+    return same(_at(without, path), difference.live)
+
+
+def _settled(difference: Difference, live: Body) -> FindingClass:
+    """The class, where what was applied last is unknown or was overwritten by a refresh: by who owns the field.
+
+    An owner by server-side apply keeps a field only as long as nobody else changes it, so a field that is ours has
+    the value that was applied last.
+    """
+    cls, path = difference.cls, difference.path
+    if difference.live is ABSENT:
+        return cls or FindingClass.DRIFT
+    ours = managers.owned_by_us(live, path)
+    if cls is None:
+        if ours:
+            return FindingClass.PENDING
+        return FindingClass.FOREIGN if difference.declared is ABSENT else FindingClass.DRIFT
+    if cls is FindingClass.PENDING and not ours and managers.touched_by_us(live) and managers.other(live, path):
+        # A refresh wrote the changed value into the state, so that it looks as if it had been applied.
+        return FindingClass.FOREIGN if difference.declared is ABSENT else FindingClass.DRIFT
+    if cls is FindingClass.FOREIGN and ours and managers.other(live, path) is None:
+        return FindingClass.PENDING
+    return cls
+
+
+def _type_switch(differences: list[Difference], wanted: Body, there: Body) -> list[Difference]:
+    """A Service that became another sort of thing: one finding, not one for every field that came with it."""
+    kinds = {str((body.get("spec") or {}).get("type")) for body in (wanted, there)}
+    if len(kinds) == 1 or "ExternalName" not in kinds:
+        return differences
+    kept = []
+    for difference in differences:
+        if difference.path == ("spec", "type"):
+            ours, theirs = (service(body.get("spec") or {}) for body in (wanted, there))
+            kept.append(replace(difference, change=Change.CHANGED, declared=ours, live=theirs))
+        elif difference.path[0] != "spec":
+            kept.append(difference)
+    return kept
+
+
+def _finding(difference: Difference, ref: ObjectRef, live: Body, comparison: Comparison) -> Finding:
+    path, text = difference.path, render(difference.path)
+    cls = difference.cls or FindingClass.DRIFT
+    owner = None
+    if difference.live is not ABSENT and cls is not FindingClass.PENDING:
+        owner = managers.other(live, path) or next(iter(managers.owners(live, path)), None)
+    changed = difference.change is Change.CHANGED
+    shown, masked = comparison.masker.mask(ref.kind, path, difference.live, changed)
+    meant, also = comparison.masker.mask(ref.kind, path, difference.declared)
+    return Finding(
+        cls=cls,
+        object=ref,
+        path=text,
+        change=difference.change,
+        live=shown,
+        declared=meant,
+        manager=owner.manager if owner else None,
+        when=owner.when if owner else None,
+        secret=masked or also,
+        note=_note(difference, ref, text, cls),
+        revision=_revision(live) if masked or also else "",
+        conditions=_conditions(ref, text, difference.live, comparison),
+    )
+
+
+def _note(difference: Difference, ref: ObjectRef, text: str, cls: FindingClass) -> str:
+    notes = []
+    if cls is FindingClass.CONFLICT and difference.declared is not ABSENT:
+        notes.append("the program changed it too: up overwrites the live value")
+    elif cls is FindingClass.CONFLICT:
+        notes.append("the program gave it up, and it was changed meanwhile")
+    if difference.change is not Change.ADDED and any(covers(fixed, text) for fixed in IMMUTABLE.get(ref.kind, ())):
+        notes.append(f"cannot be changed in place: the {ref.kind} is made again")
+    return "; ".join(notes)
+
+
+def _conditions(ref: ObjectRef, text: str, value: Any, comparison: Comparison) -> frozenset[str]:
+    bounds = comparison.bounds.get(ref)
+    within = bounds and text == "spec.replicas" and isinstance(value, int) and bounds[0] <= value <= bounds[1]
+    return frozenset({"autoscaled"}) if within else frozenset()
+
+
+def _autoscaled(live: LiveState) -> dict[ObjectRef, tuple[int, int]]:
+    """What autoscalers aim at, with their bounds."""
+    found = {}
+    for ref, body in live.of("HorizontalPodAutoscaler"):
+        spec = body.get("spec") or {}
+        target = spec.get("scaleTargetRef") or {}
+        aim = ObjectRef(str(target.get("kind")), ref.namespace, str(target.get("name")))
+        found[aim] = (int(spec.get("minReplicas") or 1), int(spec.get("maxReplicas") or 1))
+    return found
+
+
+def _missing(ref: ObjectRef, body: Body, comparison: Comparison) -> Finding:
+    last = comparison.last(ref)
+    cls = FindingClass.PENDING if last is ABSENT else FindingClass.DRIFT
+    return Finding(cls, ref, change=Change.MISSING, declared=describe(body) or "declared", note=_deleted(cls))
+
+
+def _deleted(cls: FindingClass) -> str:
+    return "deleted from the server" if cls is FindingClass.DRIFT else "not on the server yet"
+
+
+def _namespace_gone(wanted: Mapping[ObjectRef, Body], comparison: Comparison) -> Finding:
+    ref = ObjectRef("Namespace", "", comparison.live.namespace)
+    inside = sum(other != ref for other in wanted)
+    ever = comparison.applied.problem or any(other in comparison.applied for other in wanted)
+    cls = FindingClass.DRIFT if ever else FindingClass.PENDING
+    note = f"{_deleted(cls)}, with {inside} declared objects in it"
+    return Finding(cls, ref, change=Change.MISSING, declared=f"{inside} objects", note=note)
+
+
+def _terminating(live: LiveState) -> list[Finding]:
+    ref = ObjectRef("Namespace", "", live.namespace)
+    phase = ((live.objects.get(ref) or {}).get("status") or {}).get("phase")
+    if phase != "Terminating":
+        return []
+    note = "being deleted with all that is in it; nothing can be created in it until that is over"
+    return [
+        Finding(
+            FindingClass.DRIFT, ref, "status.phase", Change.STATE, live=phase, declared="Active", note=note,
+            when=managers.moment(live.objects[ref]["metadata"].get("deletionTimestamp")),
+        )
+    ]  # fmt: skip
+
+
+def _undeclared(ref: ObjectRef, body: Body, comparison: Comparison) -> Finding:
+    first = managers.creator(body)
+    what = comparison.masker.text(describe(body)) or "present"
+    if ref in comparison.applied:
+        note = "no longer declared"
+        return Finding(FindingClass.PENDING, ref, change=Change.ADDED, live=what, note=note)
+    created: datetime | None = managers.moment(body["metadata"].get("creationTimestamp"))
+    who = first.manager if first else None
+    return Finding(FindingClass.FOREIGN, ref, change=Change.ADDED, live=what, manager=who, when=created)
+
+
+def _made_by_people(body: Body) -> bool:
+    if body["kind"] == "Namespace" or body["metadata"].get("ownerReferences"):
+        return False
+    return body.get("type") not in _NOT_FOREIGN
+
+
+def _unreachable(live: LiveState) -> Finding:
+    return Finding(
+        FindingClass.UNKNOWN, ObjectRef("Cluster", "", live.server), change=Change.STATE, live=live.unreachable,
+        note="nothing can be said about what runs there",
+    )  # fmt: skip
+
+
+def _revision(live: Body) -> str:
+    metadata = live.get("metadata") or {}
+    return f"{metadata.get('uid')}/{metadata.get('resourceVersion')}"
+
+
+def _at(body: Any, path: Path) -> Any:
+    """What stands at a path, or absent."""
+    for step in path:
+        if isinstance(step, Item):
+            body = next((part for part in body if _is(part, step)), ABSENT) if isinstance(body, list) else ABSENT
+        else:
+            body = body.get(step, ABSENT) if isinstance(body, dict) else ABSENT
+        if body is ABSENT:
+            return ABSENT
+    return body
+
+
+def _is(element: Any, step: Item) -> bool:
+    """Whether an element is meant; a part of the key that it does not write out agrees with anything."""
+    if not step.fields:
+        return bool((element,) == step.key)
+    return any(
+        all(element.get(name) in (None, part) for name, part in zip(step.fields, key, strict=True))
+        for key in (step.key, step.live)
+        if key is not None and isinstance(element, dict)
+    )
