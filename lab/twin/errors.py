@@ -1,0 +1,5 @@
+"""The one error the twin raises on purpose."""
+
+
+class TwinError(Exception):
+    """Something the person at the keyboard can act on; the text says what happened and what to do."""

@@ -1,0 +1,50 @@
+"""What the machine must have before a twin can come up."""
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from lab.twin.errors import TwinError
+
+# Program -> Debian package; those of the server come from the machine's own packages.
+_PROGRAMS = {
+    "containerd": "containerd",
+    "dockerd": "docker.io",
+    "docker-registry": "docker-registry",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "nginx": "nginx-light",
+    "nsenter": "util-linux",
+    "openssl": "openssl",
+    "runc": "runc",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+    "sudo": "sudo",
+}
+_NETWORK_PLUGINS = Path("/usr/lib/cni/bridge")
+
+
+def check() -> None:
+    """Raises TwinError that names everything missing and the command that brings it."""
+    if platform.system() != "Linux":
+        raise TwinError(f"the twin needs Linux, this is {platform.system()}\nrun it in a Linux virtual machine")
+    if os.geteuid() != 0:
+        raise TwinError("the twin needs root, for it makes namespaces and mounts\nrun it with sudo or as root")
+    missing = missing_packages()
+    if missing:
+        raise TwinError(
+            f"the twin needs Debian packages that this machine lacks: {', '.join(missing)}\n"
+            "bring them: lab/bootstrap, or apt-get install --no-install-recommends " + " ".join(missing)
+        )
+    if not any(Path("/sys/fs/cgroup").rglob("cgroup.procs")):
+        raise TwinError("no cgroups are mounted below /sys/fs/cgroup\nmount them: the twin's containers need them")
+
+
+def missing_packages() -> list[str]:
+    """Debian packages the machine lacks, sorted."""
+    search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    missing = {package for program, package in _PROGRAMS.items() if not shutil.which(program, path=search)}
+    if not _NETWORK_PLUGINS.exists():
+        missing.add("containernetworking-plugins")
+    return sorted(missing)
