@@ -1,0 +1,240 @@
+"""Which programs the project needs, at which versions, and how each is built.
+
+A new program is an entry here and a folder in `lab/tools/go/` with its `go.mod` and `go.sum`
+(and a `main.go` where no upstream package can be built as it is).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lab.tools.errors import ToolError
+
+PULUMI = "3.259.0"
+PULUMI_OLDEST = "3.227.0"
+"""The oldest official CLI that serves: since then `--expect-no-changes` ends with an exit code of its own, 7."""
+
+KUBERNETES = "1.34.2"
+_MAJOR, _MINOR, _ = KUBERNETES.split(".")
+
+
+class Group(StrEnum):
+    """What a program is needed for; `bench` is left out unless asked for."""
+
+    PULUMI = "pulumi"
+    TWIN = "twin"
+    BENCH = "bench"
+
+
+DEFAULT_GROUPS = (Group.PULUMI, Group.TWIN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleFile:
+    """A file that lies in a Go module and is no Go code.
+
+    Read from the module as the build's `go.sum` verifies it.
+    """
+
+    module: str
+    path: str
+    name: str
+    """What it is called where it is put."""
+    schema_version: str = ""
+    """For a Pulumi schema: the version to write into it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoBuild:
+    """One binary out of one folder of `lab/tools/go/`."""
+
+    folder: str
+    output: str
+    package: str = "."
+    stamps: tuple[tuple[str, str], ...] = ()
+    """Go string variables set by the linker."""
+    embed: tuple[ModuleFile, ...] = ()
+    """Files put beside `main.go`, which embeds them."""
+    beside: tuple[ModuleFile, ...] = ()
+    """Executable scripts put beside the binary."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A folder of the cache: binaries that belong together, made by one or more builds."""
+
+    name: str
+    version: str
+    group: Group
+    builds: tuple[GoBuild, ...]
+    links: tuple[tuple[str, str], ...] = ()
+    """Further names, as symbolic links inside the folder: (name, target)."""
+    plugin: str = ""
+    """For a Pulumi resource plugin: the name that Pulumi knows it by."""
+
+    @property
+    def binaries(self) -> tuple[str, ...]:
+        """Every name that `binary()` knows in this program."""
+        scripts = (file.name for build in self.builds for file in build.beside)
+        names = [build.output for build in self.builds] + [name for name, _ in self.links] + list(scripts)
+        return tuple(dict.fromkeys(name for name in names if "/" not in name))
+
+
+_SDK = "github.com/pulumi/pulumi/sdk/v3"
+_PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+_KUBERNETES_NAMES = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubectl",
+    "kubelet",
+)
+
+PROGRAMS: tuple[Program, ...] = (
+    Program(
+        name="pulumi",
+        version=PULUMI,
+        group=Group.PULUMI,
+        builds=(
+            GoBuild(
+                folder="pulumi",
+                output="pulumi",
+                package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+                stamps=((f"{_SDK}/go/common/version.Version", f"v{PULUMI}"),),
+                # The language host runs a program through the first, Pulumi a dynamic provider through the second.
+                beside=(
+                    ModuleFile(
+                        module=_SDK,
+                        path="python/cmd/pulumi-language-python-exec",
+                        name="pulumi-language-python-exec",
+                    ),
+                    ModuleFile(
+                        module=_SDK,
+                        path="python/dist/pulumi-resource-pulumi-python",
+                        name="pulumi-resource-pulumi-python",
+                    ),
+                ),
+            ),
+            # Newer language hosts are a Go module of their own, which the module proxy does not have.
+            GoBuild(
+                folder="pulumi-language-python",
+                output="pulumi-language-python",
+                package=f"{_SDK}/python/cmd/pulumi-language-python",
+                stamps=((f"{_SDK}/go/common/version.Version", "v3.78.0"),),
+            ),
+        ),
+    ),
+    Program(
+        name="kubernetes",
+        version=KUBERNETES,
+        group=Group.TWIN,
+        builds=(
+            GoBuild(
+                folder="kubernetes",
+                output="kubernetes",
+                stamps=tuple(
+                    (f"{package}.{variable}", value)
+                    for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+                    for variable, value in (
+                        ("gitVersion", f"v{KUBERNETES}"),
+                        ("gitMajor", _MAJOR),
+                        ("gitMinor", _MINOR),
+                    )
+                ),
+            ),
+        ),
+        links=tuple((name, "kubernetes") for name in _KUBERNETES_NAMES),
+    ),
+    Program(
+        name="pulumi-resource-kubernetes",
+        version="4.18.2",
+        group=Group.PULUMI,
+        plugin="kubernetes",
+        builds=(
+            GoBuild(
+                folder="pulumi-resource-kubernetes",
+                output="pulumi-resource-kubernetes",
+                stamps=((f"{_PROVIDER}/pkg/version.Version", "4.18.2"),),
+                embed=(
+                    ModuleFile(
+                        module=_PROVIDER,
+                        path="cmd/pulumi-resource-kubernetes/schema.json",
+                        name="schema.json",
+                        schema_version="4.18.2",
+                    ),
+                    ModuleFile(
+                        module=_PROVIDER,
+                        path="cmd/pulumi-resource-kubernetes/terraform-mapping.json",
+                        name="terraform-mapping.json",
+                    ),
+                ),
+            ),
+        ),
+    ),
+    Program(
+        name="coredns",
+        version="1.12.0",
+        group=Group.TWIN,
+        builds=(GoBuild(folder="coredns", output="coredns"),),
+    ),
+    Program(
+        name="docker-compose",
+        version="2.40.0",
+        group=Group.TWIN,
+        builds=(
+            GoBuild(
+                folder="docker-compose",
+                output="docker-compose",
+                package="github.com/docker/compose/v2/cmd",
+                stamps=(("github.com/docker/compose/v2/internal.Version", "v2.40.0"),),
+            ),
+        ),
+        # With DOCKER_CONFIG set to the program's folder, `docker compose` is this one.
+        links=(("cli-plugins/docker-compose", "../docker-compose"),),
+    ),
+    Program(
+        name="kwok",
+        version="0.7.0",
+        group=Group.BENCH,
+        builds=(
+            GoBuild(
+                folder="kwok",
+                output="kwok",
+                package="sigs.k8s.io/kwok/cmd/kwok",
+            ),
+        ),
+    ),
+    Program(
+        name="kapp",
+        version="0.64.2",
+        group=Group.BENCH,
+        builds=(
+            GoBuild(
+                folder="kapp",
+                output="kapp",
+                package="carvel.dev/kapp/cmd/kapp",
+            ),
+        ),
+    ),
+)
+
+
+def program_of(binary: str) -> Program:
+    """Return the program that has BINARY.
+
+    Raises:
+        ToolError: no program has it.
+    """
+    for program in PROGRAMS:
+        if binary in program.binaries or binary == program.name:
+            return program
+    known = ", ".join(sorted({name for program in PROGRAMS for name in program.binaries}))
+    raise ToolError(f"no tool is called {binary!r}; the tools are {known}")
+
+
+def programs(groups: tuple[Group, ...]) -> tuple[Program, ...]:
+    """Return the programs of GROUPS, the most awaited first."""
+    return tuple(program for program in PROGRAMS if program.group in groups)
