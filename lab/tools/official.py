@@ -72,14 +72,18 @@ def user_home() -> Path:
 def plugin(program: Program, home: Path | None = None) -> Path | None:
     """Return the binary of the newest suitable official plugin in HOME (default: the user's), if there is one."""
     wanted = Version.find(program.version)
-    prefix = f"resource-{program.plugin}-v"
     best: tuple[Version, Path] | None = None
-    for place in ((home or user_home()) / "plugins").glob(f"{prefix}*"):
+    for place in ((home or user_home()) / "plugins").glob(f"resource-{program.plugin}-v*"):
         binary = place / f"pulumi-resource-{program.plugin}"
         # Pulumi marks an installation under way, or broken off, by a .partial file beside the folder.
         if not binary.is_file() or place.with_name(place.name + ".partial").exists():
             continue
-        version = Version.find(place.name.removeprefix(prefix))
+        version = plugin_version(binary)
         if version.serves(wanted) and not version.pre and (best is None or version > best[0]):
             best = (version, binary)
     return best[1] if best else None
+
+
+def plugin_version(binary: Path) -> Version:
+    """Return the version that the name of an installed plugin's folder (`resource-kubernetes-v4.18.2`) tells."""
+    return Version.find(binary.parent.name.rpartition("-v")[2])

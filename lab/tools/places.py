@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from lab.tools import cache, official, plugins
@@ -45,7 +46,8 @@ def environment() -> dict[str, str]:
     """Return the variables with which `pulumi`, `kubectl` and the rest are this project's.
 
     The project's `.venv/bin` comes before the user's PATH because the built language host, unlike an official one,
-    ignores the toolchain that Pulumi.yaml names and takes the first `python3` on PATH.
+    ignores the toolchain that Pulumi.yaml names and takes the first `python3` on PATH. A uv that the bootstrap had to
+    install is on it too.
 
     Raises:
         ToolError: Pulumi is not there yet.
@@ -58,6 +60,8 @@ def environment() -> dict[str, str]:
         if program.name != "pulumi" and not program.plugin and cache.is_built(program)
     ]
     folders.append(str(PROJECT / ".venv" / "bin"))
+    if shutil.which("uv") is None:
+        folders += [str(uv.parent) for uv in sorted((cache.cache_root() / "uv").glob("[0-9]*/bin/uv"))[-1:]]
     rest = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and entry not in folders]
     variables = {"PATH": os.pathsep.join([*folders, *rest]), "PULUMI_SKIP_UPDATE_CHECK": "1"}
     if plugins.uses_project_home():

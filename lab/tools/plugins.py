@@ -18,6 +18,7 @@ from lab.tools.progress import Progress
 DOWNLOAD_TIMEOUT = 90.0
 """Seconds that a download may take before the plugin is built instead; without a network it fails at once."""
 
+_OFFICIAL = "official"
 _ORIGIN = "flowmaster-origin"
 """A file in a plugin's folder in the project's home: the key of the build it was installed from, or `official`."""
 
@@ -67,33 +68,34 @@ def install(cli: Path, progress: Progress) -> None:
         for program in missing():
             found = official.plugin(program)
             binary = found or cache.folder(program) / program.builds[0].output
-            command = ["plugin", "install", "resource", program.plugin, program.version, "--file", str(binary)]
-            run = _pulumi(cli, [*command, "--reinstall"], project_home(), 120)
+            version = str(official.plugin_version(found)) if found else program.version
+            command = ["plugin", "install", "resource", program.plugin, version, "--file", str(binary), "--reinstall"]
+            run = _pulumi(cli, command, project_home(), 120)
             if run.returncode != 0:
                 said = (run.stderr or run.stdout).strip()[-300:]
-                raise ToolError(f"plugin {program.plugin} {program.version} was not installed: {said}")
-            origin = "official" if found else cache.key(program)
-            (_place(program) / _ORIGIN).write_text(origin + "\n")
-            progress.say(f"plugin {program.plugin} {program.version} installed ({'official' if found else 'built'})")
+                raise ToolError(f"plugin {program.plugin} {version} was not installed: {said}")
+            _mark(program, version, _OFFICIAL if found else cache.key(program))
+            progress.say(f"plugin {program.plugin} {version} installed ({_OFFICIAL if found else 'built'})")
 
 
 def _plugin_programs() -> tuple[Program, ...]:
     return tuple(program for program in programs((Group.PULUMI,)) if program.plugin)
 
 
-def _place(program: Program) -> Path:
-    return project_home() / "plugins" / f"resource-{program.plugin}-v{program.version}"
-
-
 def _in_project_home(program: Program) -> bool:
-    place = _place(program)
-    if not (place / f"pulumi-resource-{program.plugin}").is_file():
+    installed = official.plugin(program, project_home())
+    if installed is None:
         return False
     try:
-        origin = (place / _ORIGIN).read_text().strip()
+        origin = (installed.parent / _ORIGIN).read_text().strip()
     except FileNotFoundError:
         return False
-    return origin in ("official", cache.key(program))
+    return origin == _OFFICIAL or (origin == cache.key(program) and official.plugin(program) is None)
+
+
+def _mark(program: Program, version: str, origin: str) -> None:
+    place = project_home() / "plugins" / f"resource-{program.plugin}-v{version}"
+    (place / _ORIGIN).write_text(origin + "\n")
 
 
 def _download(program: Program, cli: Path, progress: Progress) -> bool:
@@ -108,7 +110,7 @@ def _download(program: Program, cli: Path, progress: Progress) -> bool:
         progress.say(f"{program.name} {program.version} cannot be downloaded here: it is built")
         return False
     if not official_cli:
-        (_place(program) / _ORIGIN).write_text("official\n")
+        _mark(program, program.version, _OFFICIAL)
     progress.say(f"plugin {program.plugin} {program.version} installed (official, downloaded)")
     return True
 
