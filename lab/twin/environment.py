@@ -4,7 +4,7 @@ import os
 
 from lab import tools
 from lab.tools.errors import ToolError
-from lab.twin import keys
+from lab.twin import keys, operator
 from lab.twin.errors import TwinError
 from lab.twin.layout import Layout
 
@@ -33,4 +33,4 @@ def variables(layout: Layout) -> dict[str, str]:
     if any(os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")):
         around = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
         found["NO_PROXY"] = found["no_proxy"] = ",".join(filter(None, [around, layout.server_address]))
-    return found
+    return found | operator.variables(layout, found)
