@@ -24,7 +24,7 @@ import (
 const drain = 50 * time.Millisecond
 
 func main() {
-	if len(os.Args) > 1 {
+	if len(os.Args) > 1 && os.Args[1] != "serve" {
 		os.Exit(command(os.Args[1:]))
 	}
 	s := newSettings(os.Getenv)
@@ -41,7 +41,7 @@ func main() {
 }
 
 // command serves the calls that images and health checks make instead of a shell:
-// `pause`, `check URL` and `sleep DURATION`.
+// `pause`, `check URL` and `sleep DURATION`. `serve` is what happens without a command.
 func command(args []string) int {
 	switch {
 	case args[0] == "pause":
@@ -69,7 +69,7 @@ func command(args []string) int {
 		time.Sleep(duration)
 		return 0
 	}
-	fmt.Fprintf(os.Stderr, "unknown command %q: pause, check URL, sleep DURATION\n", strings.Join(args, " "))
+	fmt.Fprintf(os.Stderr, "unknown command %q: serve, pause, check URL, sleep DURATION\n", strings.Join(args, " "))
 	return 2
 }
 

@@ -3,7 +3,12 @@
 from lab.twin.api import Api, Body, ready_pods, wait_until, why_unready
 from lab.twin.layout import DNS_SERVICE_ADDRESS, REGISTRY_PORT, Layout
 
-DATABASES = {"arangodb": ("3.11", 8529), "postgres": ("16", 5432), "redis": ("7", 6379)}
+# Name -> tag, port, address of its Service; SDX's containers know ArangoDB by its address.
+DATABASES = {
+    "arangodb": ("3.11", 8529, "10.43.85.29"),
+    "postgres": ("16", 5432, "10.43.54.32"),
+    "redis": ("7", 6379, "10.43.63.79"),
+}
 _PODS = "/api/v1/namespaces/databases/pods"
 
 
@@ -56,7 +61,7 @@ def _dns(layout: Layout) -> list[Body]:
 
 
 def _database(name: str) -> list[Body]:
-    tag, port = DATABASES[name]
+    tag, port, address = DATABASES[name]
     labels = {"app": name}
     container = {
         "name": name,
@@ -79,6 +84,6 @@ def _database(name: str) -> list[Body]:
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": name, "namespace": "databases", "labels": labels},
-            "spec": {"selector": labels, "ports": [{"port": port, "targetPort": port}]},
+            "spec": {"clusterIP": address, "selector": labels, "ports": [{"port": port, "targetPort": port}]},
         },
     ]

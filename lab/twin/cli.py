@@ -46,17 +46,15 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("--name", help="which twin (default: FLOWMASTER_TWIN, else demo)")
-    common.add_argument("--subnet", help="its network, such as 10.78.0.0/24 (default: a free one)")
     parser = argparse.ArgumentParser(
         prog="lab/lab",
         description="The twin of the demo server.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
+        parents=[_which_twin(os.environ.get("FLOWMASTER_TWIN") or DEFAULT_NAME, None)],
     )
-    parser.set_defaults(name=os.environ.get("FLOWMASTER_TWIN") or DEFAULT_NAME, subnet=None)
+    # Behind the verb they may stand too; there, what is not given must not undo what stands before it.
+    common = _which_twin(argparse.SUPPRESS, argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in (
         ("up", "bring it up: a fresh server with its cluster, its registry and its databases"),
@@ -72,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--user", default="root", help="as whom: root (default) or ben")
     run.add_argument("argv", nargs="+", metavar="-- COMMAND")
     return parser
+
+
+def _which_twin(name: str, subnet: str | None) -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--name", default=name, help="which twin (default: FLOWMASTER_TWIN, else demo)")
+    common.add_argument("--subnet", default=subnet, help="its network, such as 10.78.0.0/24 (default: a free one)")
+    return common
 
 
 def _run(arguments: argparse.Namespace, twin: Twin) -> int:

@@ -4,13 +4,13 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from lab.twin import base, images, rootfs, service
+from lab.twin import base, handmade, images, operator, rootfs, service
 from lab.twin.api import Api, wait_until
+from lab.twin.handmade import NAMESPACE
 from lab.twin.layout import REGISTRY_PORT
 from lab.twin.registry import Registry
 from lab.twin.twin import Twin
 
-NAMESPACE = "flowmaster"
 _PATIENCE = 60.0
 
 
@@ -31,6 +31,7 @@ def _start_afresh(twin: Twin) -> None:
         for done in [pool.submit(step, twin) for step in steps]:
             done.result()
     _restore_files(twin)
+    operator.forget(twin.layout)
 
 
 def _remove_namespace(twin: Twin) -> None:
@@ -81,5 +82,8 @@ def _restore_files(twin: Twin) -> None:
 
 
 def hand_made(twin: Twin) -> None:
-    """The state of the real server."""
-    raise NotImplementedError
+    """The state of the real server, whatever the state before. Raises TwinError where a step takes too long."""
+    with twin.locked():
+        _start_afresh(twin)
+        handmade.make(twin)
+    twin.say("hand-made: the state of the real server")
