@@ -1,0 +1,35 @@
+# One Makefile for people and for CI. `make demo` and `make test` need nothing set up before; the rest follow them.
+# The verbs below work on the twin where it is up, and else on the server that KUBECONFIG and the stack name.
+SHELL := /bin/bash
+.DEFAULT_GOAL := demo
+.PHONY: demo test preview up drift lint bench clean
+STACK ?= demo
+
+demo:    ## twin, preview and update: the whole main job
+	@lab/demo
+
+test:    ## lint, then every test; the ones of the lab on a twin of their own
+	@lab/bootstrap
+	@$(MAKE) --no-print-directory lint
+	@uv run --no-sync pytest $(TESTS)
+
+preview: ## what an update would change, and what was changed by hand
+	@lab/on-server pulumi preview --stack $(STACK)
+
+up:      ## update
+	@lab/on-server pulumi up --stack $(STACK) $(if $(CI),--yes)
+
+drift:   ## how the server differs from what is declared
+	@lab/on-server flowmaster drift --stack $(STACK)
+
+lint:    ## style and types
+	@uv run --no-sync ruff check .
+	@uv run --no-sync ruff format --check --quiet .
+	@uv run --no-sync mypy
+
+bench:   ## side-by-side timings
+	@lab/bootstrap --group bench
+	@uv run --no-sync python -m bench
+
+clean:   ## take the twin down and remove all it made
+	@lab/lab down
