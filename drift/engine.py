@@ -93,7 +93,7 @@ def look(
     namespace: str,
     declared: Callable[[], Iterable[Mapping[str, Any]]],
     applied: Callable[[], Applied] = Applied,
-    options: Options = Options(),  # noqa: B008  it is frozen
+    options: Options = Options(),
 ) -> Report:
     """Read the server, and compare it with what is declared.
 
@@ -125,7 +125,7 @@ def assemble(
     live: reader.LiveState,
     declared: list[Body],
     applied: Applied,
-    options: Options = Options(),  # noqa: B008  it is frozen
+    options: Options = Options(),
 ) -> Report:
     """The report on a live state that has been read. Only the registry is asked here, and not without an `api`."""
     now = options.now or datetime.now(UTC)

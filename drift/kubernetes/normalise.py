@@ -134,7 +134,8 @@ def without_allocated(live: Body, declared: Body, kind: str) -> Body:
     spec = {name: value for name, value in spec.items() if name not in allocated or name in wanted}
     if kind == "Service" and isinstance(spec.get("ports"), list):
         spec["ports"] = _without_node_ports(spec["ports"], wanted.get("ports") or [])
-    return {**live, "spec": spec}
+    rest = {name: part for name, part in live.items() if name != "spec"}
+    return {**rest, "spec": spec} if spec else rest
 
 
 def _without_node_ports(live: list[Body], declared: list[Body]) -> list[Body]:
