@@ -101,13 +101,15 @@ class Api:
             self._connection = None
 
 
-def wait_until(what: str, reached: Callable[[], bool], seconds: float, why_not: Callable[[], str]) -> None:
-    """Asks five times a second. Raises TwinError with the reason when the time (seconds) is over."""
+def wait_until(
+    what: str, reached: Callable[[], bool], seconds: float, why_not: Callable[[], str], pause: float = 0.2
+) -> None:
+    """Asks every `pause` seconds. Raises TwinError with the reason when the time (seconds) is over."""
     deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:
             raise TwinError(f"{what}: not within {seconds:.0f} s\n{why_not()}")
-        time.sleep(0.2)
+        time.sleep(pause)
 
 
 def ready_pods(pods: list[Body]) -> list[Body]:

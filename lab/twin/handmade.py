@@ -7,6 +7,7 @@ import string
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -57,12 +58,16 @@ def _cluster(twin: Twin) -> None:
     with twin.api() as api:
         _restart_gateway(twin, api)
         twin.say(f"{GATEWAY} crashed and started again {GATEWAY_RESTARTS} times")
-
-        def pods() -> list[Body]:
-            return api.items(_PODS)
-
-        wait_until("the pods", lambda: len(ready_pods(pods())) == RUNNING_PODS, _PATIENCE, lambda: why_unready(pods()))
+        wait_until("the pods", partial(_all_ready, api), _PATIENCE, partial(_why_unready, api, _PODS), pause=0.5)
         twin.say(f"{RUNNING_PODS} pods ready")
+
+
+def _all_ready(api: Api) -> bool:
+    return len(ready_pods(api.items(_PODS))) == RUNNING_PODS
+
+
+def _why_unready(api: Api, path: str) -> str:
+    return why_unready(api.items(path))
 
 
 def manifests(twin: Twin) -> str:
@@ -87,26 +92,25 @@ def _fill_in(twin: Twin, file: Path) -> str:
 def _restart_gateway(twin: Twin, api: Api) -> None:
     """Makes its process exit as often as the real one did."""
     selector = f"{_PODS}?labelSelector=app%3D{GATEWAY}"
-    for restarts in range(GATEWAY_RESTARTS + 1):
+    reason = partial(_why_unready, api, selector)
+    for restarts in range(GATEWAY_RESTARTS):
+        wait_until(f"{GATEWAY} ended", partial(_end_gateway, twin, api, selector, restarts), _PATIENCE, reason)
+    wait_until(f"{GATEWAY} back", lambda: bool(_running_at(api.items(selector), GATEWAY_RESTARTS)), _PATIENCE, reason)
 
-        def state(so_many: int = restarts) -> str | None:
-            for pod in api.items(selector):
-                for status in pod["status"].get("containerStatuses", []):
-                    if status["restartCount"] == so_many and "running" in status["state"]:
-                        return str(pod["status"]["podIP"])
-            return None
 
-        wait_until(
-            f"{GATEWAY} running", lambda: state() is not None, _PATIENCE, lambda: why_unready(api.items(selector))
-        )
-        if restarts < GATEWAY_RESTARTS:
-            address = f"{state()}:{GATEWAY_PORT}"
-            wait_until(
-                f"{GATEWAY} listening",
-                lambda where=address: _told(twin, f"http://{where}/fail?mode=exit"),  # type: ignore[misc]
-                _PATIENCE,
-                lambda: why_unready(api.items(selector)),
-            )
+def _end_gateway(twin: Twin, api: Api, selector: str, restarts: int) -> bool:
+    """Ends the process that was started again so many times; whether it was there and took the order."""
+    address = _running_at(api.items(selector), restarts)
+    return bool(address) and _told(twin, f"http://{address}:{GATEWAY_PORT}/fail?mode=exit")
+
+
+def _running_at(pods: list[Body], restarts: int) -> str:
+    """The address of the pod whose container runs after so many restarts; empty where there is none."""
+    for pod in pods:
+        for status in pod["status"].get("containerStatuses", []):
+            if status["restartCount"] == restarts and "running" in status["state"]:
+                return str(pod["status"].get("podIP", ""))
+    return ""
 
 
 def _told(twin: Twin, url: str) -> bool:
