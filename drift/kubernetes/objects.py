@@ -86,7 +86,14 @@ def findings(declared: Iterable[Body], applied: Applied, live: LiveState) -> lis
 
 
 def compare_object(ref: ObjectRef, declared: Body, live: Body, comparison: Comparison) -> list[Finding]:
-    """The differences of one object that is declared and there."""
+    """The findings about one object that is declared and there."""
+    return [finding for _, finding in settled(ref, declared, live, comparison)]
+
+
+def settled(
+    ref: ObjectRef, declared: Body, live: Body, comparison: Comparison
+) -> list[tuple[list[Difference], Finding]]:
+    """The findings about one object that is declared and there, each with the differences it stands for."""
     wanted = fill(ref.kind, normalise(declared), ref.name)
     there = without_allocated(normalise(live), wanted, ref.kind)
     last = comparison.last(ref)
@@ -98,9 +105,18 @@ def compare_object(ref: ObjectRef, declared: Body, live: Body, comparison: Compa
     written = normalise(declared)
     refined = (_refine(difference, ref, written, there, last, live) for difference in differences)
     kept = [difference for difference in refined if difference is not None]
-    if ref.kind == "Service":
-        kept = _type_switch(kept, wanted, there)
-    return [_finding(difference, ref, live, comparison) for difference in kept]
+    shown = _type_switch(kept, wanted, there) if ref.kind == "Service" else kept
+    switched = len(shown) != len(kept)
+    return [
+        (_of_switch(kept) if switched and difference.path == ("spec", "type") else [difference],
+         _finding(difference, ref, live, comparison))
+        for difference in shown
+    ]  # fmt: skip
+
+
+def _of_switch(differences: list[Difference]) -> list[Difference]:
+    """What a Service that became another sort of thing differs in."""
+    return [difference for difference in differences if difference.path[0] == "spec"]
 
 
 def _refine(
