@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drift.finding import ABSENT, OPAQUE, Change, FindingClass
-from drift.path import Item, Path
+from drift.path import Item, Key, Path
 
-Key = tuple[Any, ...]
+ItemKey = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,11 +117,14 @@ def _same_member(declared: dict[str, Any], live: dict[str, Any], union: frozense
 def _walk_map(
     path: Path, declared: dict[str, Any], live: dict[str, Any], applied: Any, schema: Schema, never: bool
 ) -> Iterator[Difference]:
+    step: type[str] = Key if schema.open else str
     for name, wanted in declared.items():
-        yield from _walk((*path, name), wanted, live.get(name, ABSENT), _get(applied, name), schema.below(name), never)
+        yield from _walk(
+            (*path, step(name)), wanted, live.get(name, ABSENT), _get(applied, name), schema.below(name), never
+        )
     for name, found in live.items():
         if name not in declared:
-            yield from _walk((*path, name), ABSENT, found, _get(applied, name), schema.below(name), never)
+            yield from _walk((*path, step(name)), ABSENT, found, _get(applied, name), schema.below(name), never)
 
 
 def _walk_list(
@@ -151,9 +154,9 @@ def _walk_list(
             yield from _walk((*path, step), ABSENT, found, _get(before, key), schema.element, never)
 
 
-def keyed(elements: list[Any], schema: Schema) -> dict[Key, Any] | None:
+def keyed(elements: list[Any], schema: Schema) -> dict[ItemKey, Any] | None:
     """The elements by their key, or None where they cannot be told apart, so that the list has to count as one."""
-    found: dict[Key, Any] = {}
+    found: dict[ItemKey, Any] = {}
     for element in elements:
         if schema.keys:
             if not isinstance(element, dict):
@@ -169,7 +172,7 @@ def keyed(elements: list[Any], schema: Schema) -> dict[Key, Any] | None:
     return found
 
 
-def _moved(ours: dict[Key, Any], theirs: dict[Key, Any], schema: Schema) -> dict[Key, Key]:
+def _moved(ours: dict[ItemKey, Any], theirs: dict[ItemKey, Any], schema: Schema) -> dict[ItemKey, ItemKey]:
     """Elements whose key changed but whose alias did not: declared key to live key."""
     if schema.alias is None:
         return {}
@@ -178,8 +181,8 @@ def _moved(ours: dict[Key, Any], theirs: dict[Key, Any], schema: Schema) -> dict
     return {key: right[alias] for alias, key in left.items() if alias in right}
 
 
-def _by_alias(elements: dict[Key, Any], alias: str) -> dict[Any, Key]:
-    found: dict[Any, list[Key]] = {}
+def _by_alias(elements: dict[ItemKey, Any], alias: str) -> dict[Any, ItemKey]:
+    found: dict[Any, list[ItemKey]] = {}
     for key, element in elements.items():
         name = element.get(alias)
         if not isinstance(name, (dict, list)):

@@ -129,17 +129,17 @@ def assemble(
 ) -> Report:
     """The report on a live state that has been read. Only the registry is asked here, and not without an `api`."""
     now = options.now or datetime.now(UTC)
-    found = objects.findings(declared, applied, live)
-    notes = []
-    if not live.unreachable:
-        refs = [objects.reference(body, live.namespace) for body in declared]
-        masker = Masker([*declared, *(body for _, body in live.of("Secret"))])
+    masker = Masker([*declared, *(body for _, body in live.of("Secret"))])
+    refs = [objects.reference(body, live.namespace) for body in declared]
+    images = registry.running(refs, health.by_workload(live)) if api is not None else []
+    with ThreadPoolExecutor(1) as pool:
+        # The registry is asked while the rest is compared.
+        asking = pool.submit(registry.look_up, api, images) if api is not None and images else None
+        found = objects.findings(declared, applied, live, masker)
         found += health.findings(refs, live, masker, now)
-        if api is not None:
-            images = registry.running(refs, health.by_workload(live))
-            digests = registry.look_up(api, images)
-            found += registry.findings(images, digests)
-            notes += [f"tags of {name} were not looked up: only its nodes reach it" for name in digests.not_asked]
+    digests = asking.result() if asking else registry.Digests()
+    found += registry.findings(images, digests)
+    notes = [f"tags of {name} were not looked up: only its nodes reach it" for name in digests.not_asked]
     if applied.problem:
         found.append(_state_unread(applied, options.stack))
     settled = decided(found, options.rules)

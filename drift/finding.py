@@ -127,7 +127,7 @@ class Finding:
 
 
 def consequence(finding: Finding, declared: str = "") -> str:
-    """What the next `up` does about it, as a short phrase; `declared` is how the declared value is to be written."""
+    """What the next `up` does about it, as a short phrase that names the declared value if it is given."""
     if finding.action is Action.IGNORE:
         return "ignored by a rule"
     if finding.heals and finding.cls is not FindingClass.UNKNOWN:
@@ -142,8 +142,9 @@ def _change_made(finding: Finding, declared: str) -> str:
     if finding.change is Change.MISSING:
         again = "" if finding.cls is FindingClass.PENDING else " again"
         return f"up creates it{again}" if whole else f"up adds it{again}"
-    brief = declared and len(declared) <= 24 and "\n" not in declared
-    return f"up sets {declared}" if brief else "up sets the declared value"
+    if declared:
+        return f"up sets {declared}"
+    return "up sets the declared value" if finding.cls is FindingClass.PENDING else "up sets it back"
 
 
 _REPORTED = {

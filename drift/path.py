@@ -1,7 +1,8 @@
 """Where a field stands inside a structure, and how a person writes that down.
 
-A path is a tuple of steps: a plain string for a key of a map, an `Item` for an element of a list that is told apart by
-its key fields. Written, `spec.containers[web].env[LOG_LEVEL].value`; keys with dots or slashes stand in brackets too.
+A path is a tuple of steps: a plain string for a field, a `Key` for a key that anybody may choose, an `Item` for an
+element of a list that is told apart by its key fields. Written, `spec.containers[web].env[LOG_LEVEL].value` and
+`metadata.labels[app]`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ class Item:
         return "/".join(str(part) for part in self.key if part is not None)
 
 
+class Key(str):
+    """A key of a map in which any key may appear (labels, data): it names a value, as the key of an item does."""
+
+    __slots__ = ()
+
+
 Step = str | Item
 Path = tuple[Step, ...]
 
@@ -39,7 +46,7 @@ def render(path: Path) -> str:
     """The readable form of a path; an empty path, which is the whole object, gives an empty string."""
     text = ""
     for step in path:
-        if isinstance(step, Item):
+        if isinstance(step, (Item, Key)):
             text += f"[{step}]"
         elif _PLAIN.match(step):
             text += f".{step}" if text else step

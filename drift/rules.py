@@ -73,6 +73,7 @@ DEFAULTS: tuple[Rule, ...] = (
         for path in ("metadata.annotations", "metadata.finalizers", "metadata.labels")
         for manager in CONTROLLERS
     ),
+    _ignore("guards an object that is in use", path="metadata.finalizers[kubernetes.io/*]", **{"class": "foreign"}),
     _ignore("who owns an object is between controllers", path="metadata.ownerReferences", **{"class": "foreign"}),
     _ignore("in every namespace", kind="ConfigMap", name="kube-root-ca.crt", path="", **{"class": "foreign"}),
     _ignore("in every namespace", kind="ServiceAccount", name="default", path="", **{"class": "foreign"}),

@@ -21,6 +21,7 @@ SETTLED = timedelta(seconds=30)
 CRASHES = 3
 """Restarts from which a container that has only just been started again counts as crashing."""
 
+_NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
 _WAITING_NORMALLY = frozenset({"ContainerCreating", "PodInitializing", ""})
 
 
@@ -146,7 +147,11 @@ def _failure(container: dict[str, Any], now: datetime) -> str:
             return ""
         if reason == "CrashLoopBackOff":
             return f"{reason}: {_end(last)}, {_times(restarts)}"
-        return f"{reason}: {' '.join(str(waiting.get('message') or '').split())}".rstrip(": ")
+        message = " ".join(str(waiting.get("message") or "").split())
+        if reason in _NO_IMAGE:
+            # The reason comes last in a long chain that names the image again and again.
+            message = f"{container.get('image')}: {message.rpartition(': ')[2]}"
+        return f"{reason}: {message}".rstrip(": ")
     if ended := state.get("terminated"):
         return f"crashed: {_end(ended)}, {_times(restarts)}" if ended.get("exitCode") else ""
     started = moment((state.get("running") or {}).get("startedAt"))

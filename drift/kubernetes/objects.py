@@ -51,7 +51,7 @@ def reference(body: Body, namespace: str) -> ObjectRef:
     return ObjectRef(kind, "" if kind == "Namespace" else metadata.get("namespace") or namespace, metadata["name"])
 
 
-def findings(declared: Iterable[Body], applied: Applied, live: LiveState) -> list[Finding]:
+def findings(declared: Iterable[Body], applied: Applied, live: LiveState, masker: Masker) -> list[Finding]:
     """All differences between what is declared and what is there. What could not be read is unknown."""
     wanted = {reference(body, live.namespace): body for body in declared}
     if live.unreachable:
@@ -63,7 +63,6 @@ def findings(declared: Iterable[Body], applied: Applied, live: LiveState) -> lis
         )
         for kind, reason in sorted(live.unread.items())
     ]  # fmt: skip
-    masker = Masker([*wanted.values(), *(body for _, body in live.of("Secret"))])
     comparison = Comparison(applied, live, masker, _autoscaled(live))
     if not live.exists and "Namespace" not in live.unread:
         return [*unread, _namespace_gone(wanted, comparison)]
@@ -194,6 +193,9 @@ def _finding(difference: Difference, ref: ObjectRef, live: Body, comparison: Com
     owner = None
     if difference.live is not ABSENT and cls is not FindingClass.PENDING:
         owner = managers.other(live, path) or next(iter(managers.owners(live, path)), None)
+        if owner is None and _immutable(ref, text):
+            # Nobody could set this but by making the object.
+            owner = managers.creator(live)
     changed = difference.change is Change.CHANGED
     shown, masked = comparison.masker.mask(ref.kind, path, difference.live, changed)
     meant, also = comparison.masker.mask(ref.kind, path, difference.declared)
@@ -219,9 +221,13 @@ def _note(difference: Difference, ref: ObjectRef, text: str, cls: FindingClass) 
         notes.append("the program changed it too: up overwrites the live value")
     elif cls is FindingClass.CONFLICT:
         notes.append("the program gave it up, and it was changed meanwhile")
-    if difference.change is not Change.ADDED and any(covers(fixed, text) for fixed in IMMUTABLE.get(ref.kind, ())):
+    if difference.change is not Change.ADDED and _immutable(ref, text):
         notes.append(f"cannot be changed in place: the {ref.kind} is made again")
     return "; ".join(notes)
+
+
+def _immutable(ref: ObjectRef, text: str) -> bool:
+    return any(covers(fixed, text) for fixed in IMMUTABLE.get(ref.kind, ()))
 
 
 def _conditions(ref: ObjectRef, text: str, value: Any, comparison: Comparison) -> frozenset[str]:

@@ -28,6 +28,7 @@ STYLES = {
 _PIPED_WIDTH = 160
 """Columns where the output is no terminal: a file can be scrolled, and a log must not break values."""
 _NARROW = 100
+_CLASS = 11
 
 
 def console(stream: IO[str]) -> Console:
@@ -40,15 +41,35 @@ def show(report: Report, stream: IO[str]) -> None:
     """Print the report: by object, the most pressing first, a summary last where the eye is."""
     out = console(stream)
     out.print(Text(summary.subject(report), style="dim"))
+    widths = _widths(report, out.width)
     for ref, findings in _by_object(report.findings):
         out.print()
         out.print(Text(str(ref), style="bold"))
-        out.print(_table(findings, report, narrow=out.width < _NARROW))
+        out.print(_table(findings, report, widths))
     out.print()
     for note in report.notes:
         out.print(Text(note, style="dim"))
     style = "bold green" if report.exit_code is Exit.CLEAN else STYLES[report.findings[0].cls]
     out.print(Text(summary.headline(report), style=style))
+
+
+def _widths(report: Report, width: int) -> tuple[int, int, int, int]:
+    """Columns for field, values, who and what follows: the same for all objects, so that the eye runs down them.
+
+    On a narrow terminal the last two have none, and stand below.
+    """
+    rows = report.findings
+    fields = max((len(field(row)) for row in rows), default=0)
+    values = max((len(_values(row)) for row in rows), default=0)
+    by = max((len(who(row, report.taken)) for row in rows), default=0)
+    after = max((len(outcome(row)) for row in rows), default=0)
+    room = width - _CLASS - 2 * 4
+    if width < _NARROW:
+        first = min(fields, room // 2)
+        return first, room - first, 0, 0
+    by, after = min(by, 26), min(after, 34)
+    first = min(fields, (room - by - after) * 9 // 20)
+    return first, min(values, room - by - after - first), by, after
 
 
 def _by_object(findings: list[Finding]) -> Iterator[tuple[ObjectRef, list[Finding]]]:
@@ -61,24 +82,17 @@ def _by_object(findings: list[Finding]) -> Iterator[tuple[ObjectRef, list[Findin
         yield ref, list(group)
 
 
-def _table(findings: list[Finding], report: Report, narrow: bool) -> Table:
+def _table(findings: list[Finding], report: Report, widths: tuple[int, int, int, int]) -> Table:
+    narrow = widths[2] == widths[3] == 0
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
-    table.add_column(width=11, no_wrap=True)
-    table.add_column(ratio=None, overflow="fold", min_width=12)
-    table.add_column(overflow="fold", min_width=12)
-    if not narrow:
-        table.add_column(overflow="fold", style="dim")
-        table.add_column(overflow="fold")
+    for width in (_CLASS, *widths[: 2 if narrow else 4]):
+        table.add_column(width=max(width, 1), overflow="fold")
     for finding in findings:
-        style = STYLES[finding.cls]
-        left = Text(f"  {finding.cls}", style=style)
-        by, after = who(finding, report.taken), outcome(finding)
-        cells = [left, Text(field(finding) or finding.object.kind.lower()), _values(finding)]
+        by, after = Text(who(finding, report.taken), style="dim"), Text(outcome(finding))
+        cells = [Text(f"  {finding.cls}", style=STYLES[finding.cls]), Text(field(finding)), _values(finding)]
+        table.add_row(*cells, *(() if narrow else (by, after)))
         if narrow:
-            table.add_row(*cells)
-            table.add_row("", Text(by, style="dim"), Text(after))
-        else:
-            table.add_row(*cells, Text(by), Text(after))
+            table.add_row("", by, after)
         if finding.note:
             table.add_row("", "", Text(finding.note, style="dim italic"))
     return table
@@ -89,5 +103,5 @@ def _values(finding: Finding) -> Text:
     text = Text(on_server(finding), style="red" if finding.heals else "")
     ours = declared(finding)
     if ours:
-        text.append(" ← ", style="dim").append(ours, style="green" if not ours.startswith("(") else "dim")
+        text.append(" ← ", style="dim").append(ours, style="green")
     return text

@@ -6,10 +6,13 @@ import json
 from datetime import datetime
 from typing import Any
 
-from drift.finding import ABSENT, Change, Finding, consequence
+from drift.finding import ABSENT, Change, Finding, FindingClass, consequence
 
 WIDTH = 60
 """Characters that a value may take in a table."""
+
+_NAMED = 24
+"""Characters up to which the declared value is repeated in what `up` does."""
 
 _PODS = "spec.template.spec."
 
@@ -91,13 +94,20 @@ def who(finding: Finding, now: datetime) -> str:
 
 
 def field(finding: Finding) -> str:
-    """The field, without the beginning that all fields of pods have."""
-    return finding.path.removeprefix(_PODS) if finding.path.startswith(f"{_PODS}containers[") else finding.path
+    """The field as short as it is clear beneath its object: without what goes without saying.
+
+    Fields of pods begin in the same way all, and the container that is named like its object is its main one.
+    """
+    short = finding.path
+    for opening in (_PODS, f"containers[{finding.object.name}]."):
+        short = short.removeprefix(opening)
+    return short or "(all of it)"
 
 
 def outcome(finding: Finding) -> str:
     """What the next `up` does about it."""
-    return consequence(finding, brief(finding.declared, 24) if finding.declared is not ABSENT else "")
+    value = "" if finding.declared is ABSENT or finding.secret else _text(finding.declared)
+    return consequence(finding, _visible(value) if len(value) <= _NAMED else "")
 
 
 def on_server(finding: Finding, width: int = WIDTH) -> str:
@@ -105,22 +115,33 @@ def on_server(finding: Finding, width: int = WIDTH) -> str:
     if finding.change is Change.MISSING:
         return "(missing)"
     # What a server or a pod says about itself is worth more room than a value.
-    return brief(finding.live, 4 * width if finding.change is Change.STATE else width)
+    return brief(_without_folder(finding.live, finding), 2 * width if finding.change is Change.STATE else width)
 
 
 def declared(finding: Finding, width: int = WIDTH) -> str:
-    """What is declared, or that nothing is."""
+    """What is declared; nothing where nothing is, or where it goes without saying."""
     if finding.change is Change.ADDED:
-        return "(not declared)"
-    return brief(finding.declared, width)
+        return ""
+    if finding.cls is FindingClass.UNHEALTHY and isinstance(finding.declared, str):
+        return ""
+    return brief(_without_folder(finding.declared, finding), width)
+
+
+def _without_folder(value: Any, finding: Finding) -> Any:
+    """An image without registry and folder, where these are the same on both sides."""
+    both = (finding.live, finding.declared)
+    if not finding.path.endswith(".image") or finding.cls is FindingClass.STALE:
+        return value
+    folders = {part.rpartition("/")[0] if isinstance(part, str) else None for part in both}
+    return value.rpartition("/")[2] if len(folders) == 1 and isinstance(value, str) else value
 
 
 def line(finding: Finding, now: datetime) -> str:
     """The whole finding on one line, readable without any other: what preview prints."""
     where = f"{finding.object} {finding.path}".strip()
     told = on_server(finding)
-    if finding.change is not Change.ADDED and finding.declared is not ABSENT:
-        told += f", declared {brief(finding.declared)}"
+    if finding.change is not Change.ADDED and (meant := declared(finding)):
+        told += f", declared {meant}"
     by = who(finding, now)
     tail = f"; {finding.note}" if finding.note else ""
     return f"{finding.cls}: {where}: {told}{f' (by {by})' if by else ''}: {outcome(finding)}{tail}"
