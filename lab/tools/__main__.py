@@ -17,8 +17,6 @@ from lab.tools.progress import Progress
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code (1: a tool is missing or wrong, 130: interrupted)."""
     options = _parser().parse_args(arguments)
-    # Ended from outside is ended like by Ctrl-C: the compilers under way are stopped, nothing half built stays.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.command == "ensure":
             with Progress() as progress:
@@ -78,4 +76,8 @@ def _megabytes(folder: Path) -> float:
 
 
 if __name__ == "__main__":
+    # Ended from outside is ended like by Ctrl-C: the compilers under way are stopped, nothing half built stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A reader that has seen enough (`list | head`) ends the printing without a traceback.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

@@ -37,10 +37,12 @@ def ensure(groups: tuple[Group, ...], progress: Progress) -> None:
     download = (
         any(not cache.is_built(program) and official.plugin(program) is None for program in lacking) and _online()
     )
-    build_missing((*programs, *(() if download else plugins.to_build(None, progress))), progress)
+    at_once = plugins.to_build(None, progress) if lacking and not download else ()
+    build_missing((*programs, *at_once), progress)
     if lacking:
         cli = places.binary("pulumi")
-        build_missing(plugins.to_build(cli if download else None, progress), progress)
+        if download:
+            build_missing(plugins.to_build(cli, progress), progress)
         plugins.install(cli, progress)
 
 
@@ -89,7 +91,7 @@ def _build(program: Program, builder: golang.Builder, progress: Progress) -> Non
             return
         _sweep(place)
         start = time.monotonic()
-        progress.at(program.name, "starting")
+        progress.at(program.name, "compiling")
         scratch = Path(tempfile.mkdtemp(prefix=".build-", dir=place))
         try:
             result = scratch / "result"

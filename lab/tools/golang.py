@@ -117,12 +117,15 @@ class Builder:
 
     def _go(self, program: Program, arguments: list[str], folder: Path) -> str:
         """Run `go` in FOLDER, counting what it says it does; return what it printed on stdout."""
-        environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+        # What the compilers leave when they are killed goes with the scratch folder, and not into /tmp for good.
+        environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTMPDIR": str(folder.parent)}
+        # If this process is killed, `go` ends too, and does not fill the folder of a run that comes after.
+        tied = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         with self._guard:
             if self._stopped:
                 raise ToolError(f"{program.name}: not built, the run was ended")
             process = subprocess.Popen(
-                ["go", *arguments],
+                [*tied, "go", *arguments],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -134,9 +137,10 @@ class Builder:
         # A build takes every core for minutes: the person at the machine, and a running twin, go first.
         os.setpriority(os.PRIO_PROCESS, process.pid, 10)
         try:
-            complaints = self._follow(program, process)
-            stdout = process.stdout.read() if process.stdout else ""
-            if process.wait() != 0:
+            with process:
+                complaints = self._follow(program, process)
+                stdout = process.stdout.read() if process.stdout else ""
+            if process.returncode != 0:
                 said = "\n".join(complaints[-12:]) or stdout.strip()[-600:]
                 raise ToolError(f"{program.name} {program.version}: `go {arguments[0]}` failed:\n{said}")
             return stdout

@@ -216,6 +216,7 @@ PROGRAMS: tuple[Program, ...] = (
                 folder="kapp",
                 output="kapp",
                 package="carvel.dev/kapp/cmd/kapp",
+                stamps=(("carvel.dev/kapp/pkg/kapp/version.Version", "0.64.2"),),
             ),
         ),
     ),
