@@ -7,14 +7,16 @@ from components.flowmaster import FlowMaster
 from components.program import readable_errors
 from components.rollout import ready
 from config import load
-from drift.preflight import check
+from heal.program import look
 
 with readable_errors():
     settings = load.from_program()
-    check(settings)
+    server = look(settings)
+    server.undo_drift()
 
     cluster = cluster_provider(settings)
     flowmaster = FlowMaster("flowmaster", settings, pulumi.ResourceOptions(providers=[cluster]))
+    server.say()
 
     pulumi.export("addresses", flowmaster.addresses)
     pulumi.export("versions", flowmaster.versions)

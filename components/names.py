@@ -8,7 +8,13 @@ from config.settings import Settings
 
 PART_OF = "flowmaster"
 MANAGED_BY = "pulumi"
-PROVIDER = {"pulumi.com/patchForce": "true", "pulumi.com/skipAwait": "true"}
+FIELD_MANAGER = "flowmaster"
+"""Who owns the declared fields, in the objects' managedFields."""
+PROVIDER = {
+    "pulumi.com/patchFieldManager": FIELD_MANAGER,
+    "pulumi.com/patchForce": "true",
+    "pulumi.com/skipAwait": "true",
+}
 """What the Kubernetes provider is told about every object: take a declared field over from whoever changed it by
 hand instead of failing in the preview, and leave the waiting to :mod:`components.rollout`."""
 CONFIG_CHECKSUM = "checksum/config"

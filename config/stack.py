@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 from config.base import Model
 from config.errors import ConfigError
 from config.types import Digest, DnsName, Name, Port, Tag, tag_candidates
+from drift.rules import Rule
 
 IPv4 = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")]
 
@@ -69,6 +70,8 @@ class Stack(Model):
     services: Mapping[Name, Release]
     secrets: Mapping[DnsName, Mapping[str, SecretStr]] = {}
     """Values of the catalogue's secrets, encrypted; what is left out comes from ``FLOWMASTER_SECRET_KEY``."""
+    rules: tuple[Rule, ...] = ()
+    """What is done about which drift, before the rules that hold everywhere (docs/drift.md)."""
     catalogue: str = "config/catalogue.yaml"
     """The catalogue's file, relative to the project."""
 

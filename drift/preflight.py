@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from config.errors import UserError
@@ -50,16 +50,18 @@ def check_identity(settings: Settings, api: Api) -> None:
         )
 
 
-def check_images(settings: Settings, api: Api) -> None:
+def check_images(settings: Settings, api: Api, running: Collection[str] = ()) -> None:
     """Refuse images that the registry on the server does not have, before any pod waits for one in vain.
 
     The registry is ``localhost:PORT`` to the node, so the API server asks it there (its node proxy). Registries
     elsewhere are the node's to reach, with credentials that only it has: their images are not checked.
 
+    :param running: images that Deployments run by now, which need no asking.
+
     :raises PreflightError: for images that are missing, or a registry that does not answer.
     """
     images = {settings.image(name): name for name in settings.services if settings.release(name).replicas}
-    local = [image for image in images if image.startswith(_NODE_LOCAL)]
+    local = [image for image in images if image.startswith(_NODE_LOCAL) and image not in running]
     if not local:
         return
     node = _node(api)

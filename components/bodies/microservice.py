@@ -97,7 +97,11 @@ def config_checksum(settings: Settings, name: str) -> str:
     references = [*settings.catalogue.env_from_of(name), *entry.config_sources]
     config_maps = sorted({n for r in references if (n := getattr(r, "config_map", None))})
     secrets = sorted({n for r in references if (n := getattr(r, "secret", None))})
-    content: list[Any] = [shared.config_map(settings, n) for n in config_maps]
+    content: list[Any] = [
+        [dict(entry.data), dict(entry.binary_data)]
+        for entry in map(settings.catalogue.config_maps.get, config_maps)
+        if entry
+    ]
     content += [shared.secret(settings, n)["data"] for n in secrets]
     if not content:
         return ""

@@ -1,0 +1,128 @@
+"""The writes that undo drift of objects in the cluster: the only ones that this program makes besides the provider.
+
+Each is guarded: an object that somebody changed since it was looked at is left alone, with an error that says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from config.errors import UserError
+from drift.compare import same
+from drift.finding import ObjectRef
+from drift.kubernetes.errors import ApiError
+from drift.kubernetes.normalise import normalise
+from drift.kubernetes.reader import KINDS
+from drift.kubernetes.schema import schema
+from heal.plan import Step, Way
+
+Body = dict[str, Any]
+MANAGER = "pulumi-kubernetes"
+"""The field manager of these writes: one whose fields the Kubernetes provider takes over with its next update."""
+_ATTEMPTS = 5
+_PATHS = {kind.name: kind for kind in KINDS}
+
+
+class ChangedError(UserError):
+    """Somebody changed the object after it was looked at."""
+
+
+class Requests(Protocol):
+    """What is needed of a connection."""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Any:
+        """The response to a request that succeeded.
+
+        :raises ApiError: where it did not.
+        """
+
+
+def carry_out(api: Requests, step: Step) -> None:
+    """Do what the step says; a step to remake an object is Pulumi's own to do.
+
+    :raises ChangedError: where the object is not any more what it was when the step was planned.
+    :raises ApiError: where the API server refuses.
+    """
+    if step.way is Way.PATCH:
+        _patch(api, step)
+    elif step.way is Way.DELETE:
+        _delete(api, step)
+
+
+def path_of(ref: ObjectRef) -> str:
+    """The API's path of an object."""
+    if ref.kind == "Namespace":
+        return f"/api/v1/namespaces/{ref.name}"
+    return f"{_PATHS[ref.kind].path(ref.namespace)}/{ref.name}"
+
+
+def _patch(api: Requests, step: Step) -> None:
+    if step.live is None or step.healed is None:
+        raise ValueError(f"{step.ref}: a patch needs the object as it was seen and as it is to be")
+    healed = {**step.healed, "metadata": {**step.healed["metadata"]}}
+    # what was read in a list tells neither
+    healed["apiVersion"], healed["kind"] = step.live["apiVersion"], step.live["kind"]
+    for _ in range(_ATTEMPTS):
+        try:
+            api.request(
+                "PUT",
+                path_of(step.ref),
+                {"fieldManager": MANAGER},
+                {"Content-Type": "application/json"},
+                json.dumps(healed).encode(),
+            )
+        except ApiError as err:
+            if err.status != 409:
+                raise
+            # Status changes all the time and makes no difference; what people set does.
+            now = _unchanged(api, step)
+            healed["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"]
+        else:
+            return
+    raise _changed(step)
+
+
+def _delete(api: Requests, step: Step) -> None:
+    if step.live is None:
+        raise ValueError(f"{step.ref}: only what was seen is deleted")
+    metadata = step.live["metadata"]
+    options = {"preconditions": {"uid": metadata["uid"]}, "propagationPolicy": "Background"}
+    try:
+        _unchanged(api, step)
+        api.request(
+            "DELETE", path_of(step.ref), None, {"Content-Type": "application/json"}, json.dumps(options).encode()
+        )
+    except ApiError as err:
+        if err.status == 404:
+            return
+        if err.status == 409:
+            raise _changed(step) from err
+        raise
+
+
+def _unchanged(api: Requests, step: Step) -> Body:
+    """The object as it is now, if nothing but its status changed."""
+    now: Body = api.request("GET", path_of(step.ref)).json()
+    before = step.live or {}
+    if now["metadata"]["uid"] != before["metadata"]["uid"] or not same(
+        normalise(before), normalise(now), schema(step.ref.kind)
+    ):
+        raise _changed(step)
+    return now
+
+
+def _changed(step: Step) -> ChangedError:
+    return ChangedError(
+        f"{step.ref} was changed again while this update ran",
+        "undoing the drift could undo that change too, so the object was left as it is",
+        "look again with `pulumi preview`, then run `pulumi up`",
+    )

@@ -1,0 +1,166 @@
+"""Drift in Pulumi's own words: what was changed by hand becomes a change of resources in preview, and `up` undoes it.
+
+Pulumi compares the program with its own state, so it does not see what happened on the server. Its refresh does, with
+one request for each object and without what others added. Here the server is read with few LISTs when the program
+starts; each resource to be brought back gets an annotation that it did not have (:data:`heal.plan.HEALED`), which
+Pulumi sees, and a hook that undoes the drift in one write just before the provider's own update. What was deleted, or
+cannot be changed in place, is replaced. Where there is no drift, nothing of this happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pulumi
+
+from config.settings import Settings
+from drift import applied, engine
+from drift.finding import FindingClass, ObjectRef
+from drift.kubernetes import reader
+from drift.kubernetes.connection import Api, UnreachableError, connect
+from drift.preflight import check_identity, check_images
+from drift.report.values import line
+from heal import approval
+from heal.cluster import carry_out
+from heal.plan import HEALED, Body, Plan, Step, Way, plan
+
+_ANNOTATIONS = "metadata.annotations"
+
+
+@dataclass
+class Server:
+    """The server as it was when the program started, and what is to be undone."""
+
+    settings: Settings
+    report: engine.Report
+    plan: Plan
+    before: applied.Applied
+    _resources: dict[ObjectRef, pulumi.Resource] = field(default_factory=dict)
+    _hook: pulumi.ResourceHook | None = None
+
+    def undo_drift(self) -> None:
+        """Make every resource registered from now on show, and undo, the drift of its object."""
+        if not self.plan.empty:
+            self._hook = pulumi.ResourceHook("undo-drift", self._undo)
+        pulumi.runtime.register_stack_transformation(self._transform)
+
+    def say(self) -> None:
+        """Show the findings, a line each, with the resources that they are about.
+
+        What the program changed is left out: Pulumi shows that itself.
+        """
+        for finding in self.report.findings:
+            if finding.cls is FindingClass.PENDING:
+                continue
+            pulumi.log.warn(line(finding, self.report.taken), self._resources.get(finding.object))
+
+    def _transform(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        ref = _reference(args)
+        if ref is None:
+            return None
+        self._resources[ref] = args.resource
+        props, opts = args.props, args.opts
+        if ref in self.plan.kept:
+            props = {**props, **{k: v for k, v in self.plan.kept[ref].items() if k in props}}
+        mark, step = self._mark(ref), self.plan.steps.get(ref)
+        if mark:
+            metadata: Body = copy.deepcopy(cast(Body, props["metadata"]))
+            metadata.setdefault("annotations", {})[HEALED] = mark
+            props = {**props, "metadata": metadata}
+        if step is not None and step.way is Way.REMAKE:
+            remade = pulumi.ResourceOptions(
+                replace_on_changes=[_ANNOTATIONS], delete_before_replace=True, protect=False
+            )
+            opts = pulumi.ResourceOptions.merge(opts, remade)
+        elif self._hook is not None and self._writes(ref):
+            hooks = pulumi.ResourceHookBinding(before_update=[self._hook])
+            opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
+        return pulumi.ResourceTransformationResult(props, opts)
+
+    def _writes(self, ref: ObjectRef) -> bool:
+        return ref in self.plan.steps or (ref.kind == "Namespace" and bool(self.plan.deletions))
+
+    def _mark(self, ref: ObjectRef) -> str | None:
+        """A new annotation where there is something to undo; else the one that the last update wrote, if it did."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        step = self.plan.steps.get(ref)
+        if step is not None:
+            return f"{now} {step.summary}"
+        if ref.kind == "Namespace" and self.plan.deletions:
+            return f"{now} deleted {', '.join(str(step.ref) for step in self.plan.deletions)}"[:200]
+        body = self.before.bodies.get(ref, {})
+        found = ((body.get("metadata") or {}).get("annotations") or {}).get(HEALED)
+        return found if isinstance(found, str) else None
+
+    async def _undo(self, args: pulumi.ResourceHookArgs) -> None:
+        await asyncio.to_thread(self._undo_now, args.type, dict(args.new_inputs or {}))
+
+    def _undo_now(self, kind: str, inputs: Body) -> None:
+        ref = _named(kind, inputs)
+        steps: list[Step] = [self.plan.steps[ref]] if ref in self.plan.steps else []
+        if ref.kind == "Namespace":
+            steps += self.plan.deletions
+        with connect(self.settings.stack.cluster) as api:
+            for step in steps:
+                carry_out(api, step)
+
+
+def look(settings: Settings) -> Server:
+    """Read the server, refuse to go on where an update could not succeed, and plan what is to be undone.
+
+    :raises UserError: where the API server cannot be reached or is another one than the stack's, an image is not in
+        the registry, or an update was approved that is not this one any more.
+    """
+    from components.render import manifests
+
+    declared = [dict(body) for body in manifests(settings)]
+    with connect(settings.stack.cluster) as api:
+        live = reader.read(api, settings.namespace)
+        if live.unreachable:
+            raise UnreachableError(
+                live.unreachable,
+                "what runs there cannot be told, so nothing is planned and nothing is changed",
+                "check that the server is up, and that KUBECONFIG names its address (`kubectl get --raw /readyz`)",
+            )
+        server = compare(settings, api, live, declared)
+    approval.check(settings, server.report)
+    return server
+
+
+def compare(settings: Settings, api: Api, live: reader.LiveState, declared: list[Body]) -> Server:
+    """The server's report and plan from what was read of it."""
+    from config.load import PROJECT, ROOT
+
+    if settings.stack.cluster.uid:
+        check_identity(settings, api)
+    check_images(settings, api, running=_images(live))
+    before = applied.from_stack(PROJECT, settings.name, ROOT)
+    rules = settings.stack.rules
+    report = engine.assemble(api, live, declared, before, engine.Options(stack=settings.name, rules=rules))
+    todo = plan(declared, before, live, report.findings, rules)
+    return Server(settings, report, todo, before)
+
+
+def _images(live: reader.LiveState) -> set[str]:
+    """The images that Deployments run by now: those were there, and drift tells if one is gone."""
+    return {
+        container["image"]
+        for _, body in live.of("Deployment")
+        for container in body["spec"]["template"]["spec"]["containers"]
+    }
+
+
+def _reference(args: pulumi.ResourceTransformationArgs) -> ObjectRef | None:
+    if not args.type_.startswith("kubernetes:") or not isinstance(args.props.get("metadata"), Mapping):
+        return None
+    return _named(args.type_, args.props)
+
+
+def _named(type_: str, props: Mapping[str, Any]) -> ObjectRef:
+    kind, metadata = type_.rpartition(":")[2], props["metadata"]
+    return ObjectRef(kind, "" if kind == "Namespace" else metadata["namespace"], metadata["name"])
