@@ -124,8 +124,9 @@ def _refine(
     """The difference as a person would see it, or None where it only shows what the server filled in."""
     path = difference.path
     if difference.declared is not ABSENT and _at(written, path) is ABSENT:
-        # The declared value is a default that nobody wrote.
-        if difference.change is Change.MISSING:
+        # The declared value is a default that nobody wrote. A live value that nobody set is a default too, of
+        # when the object was made (the pull policy follows the tag, but only once); only zero replicas have no owner.
+        if difference.change is Change.MISSING or not (managers.owners(live, path) or path == ("spec", "replicas")):
             return None
         foreign = last is ABSENT or last is OPAQUE or _at(last, path) == difference.declared
         cls = FindingClass.FOREIGN if foreign else difference.cls

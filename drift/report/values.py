@@ -101,6 +101,8 @@ def field(finding: Finding) -> str:
     short = finding.path
     for opening in (_PODS, f"containers[{finding.object.name}]."):
         short = short.removeprefix(opening)
+    if short == f"pods.containers[{finding.object.name}]":
+        return "pods"
     return short or "(all of it)"
 
 
