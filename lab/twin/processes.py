@@ -3,12 +3,14 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lab.twin.layout import cgroup_name
 
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
+_BURIAL = 3.0
 
 
 def _read(path: Path) -> str:
@@ -77,18 +79,20 @@ def end_all(name: str, patience: float = 30.0) -> bool:
     Raises TimeoutError, naming them, when some outlive that many seconds.
     """
     deadline = time.monotonic() + patience
-    any_found = False
-    while pids := [pid for pid in {*supervisors(name), *members(name)} - {os.getpid()} if is_alive(pid)]:
-        any_found = True
+    ended: set[int] = set()
+    while pids := {pid for pid in {*supervisors(name), *members(name)} - {os.getpid()} if is_alive(pid)}:
+        ended |= pids
         if time.monotonic() > deadline:
             raise TimeoutError(f"processes {sorted(pids)} do not end")
         for pid in pids:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         time.sleep(0.02)
-    return any_found
+    # The first process is an orphan of the machine, whose own first process buries it when it gets round to it.
+    buried_by = time.monotonic() + _BURIAL
+    while any((_PROC / str(pid)).exists() for pid in ended) and time.monotonic() < buried_by:
+        time.sleep(0.02)
+    return bool(ended)
 
 
 def remove_cgroups(name: str, patience: float = 10.0) -> bool:
