@@ -75,12 +75,12 @@ def _has(fields: dict[str, Any], path: Path) -> bool:
     """Whether a set of fields has this one, one below it, or an atomic one above it."""
     for step in path:
         if not fields:
-            # Nothing below: the field above is owned as a whole.
+            # Nothing below, not even the dot that stands for the mere presence: the field is owned as a whole.
             return True
         following = next((fields[name] for name in _names(step, fields) if name in fields), None)
         if following is None:
             return False
-        fields = {name: value for name, value in following.items() if name != "."}
+        fields = following
     return True
 
 

@@ -18,10 +18,13 @@ structures = st.recursive(
 
 def elements(*keys: str) -> st.SearchStrategy[list[Any]]:
     """Lists of maps with different keys, as a server stores them."""
-    element = st.fixed_dictionaries(
-        {key: st.integers(1, 4) if key == "port" else st.sampled_from("wxyz") for key in keys},
-        optional={"value": structures, "from": scalars} | ({} if "name" in keys else {"name": st.sampled_from("pqr")}),
-    )
+    key: dict[str, st.SearchStrategy[Any]] = {
+        name: st.integers(1, 4) if name == "port" else st.sampled_from("wxyz") for name in keys
+    }
+    rest: dict[str, st.SearchStrategy[Any]] = {"value": structures, "from": scalars}
+    if "name" not in keys:
+        rest["name"] = st.sampled_from("pqr")
+    element = st.fixed_dictionaries(key, optional=rest)
     return st.lists(element, max_size=4, unique_by=lambda found: tuple(found[key] for key in keys))
 
 
@@ -85,10 +88,9 @@ def test_equal_structures_give_nothing(value: Any, applied: Any) -> None:
 
 @given(objects, objects, st.randoms())
 def test_the_order_of_keyed_lists_means_nothing(value: dict[str, Any], applied: dict[str, Any], random: Any) -> None:
-    shuffled = {
-        **value,
-        **{name: random.sample(value[name], len(value[name])) for name in ("env", "ports") if name in value},
-    }
+    shuffled = dict(value)
+    for name in {"env", "ports"} & value.keys():
+        shuffled[name] = random.sample(value[name], len(value[name]))
     assert compare(value, shuffled, applied, SCHEMA) == []
 
 

@@ -16,7 +16,8 @@ from drift.engine import Options, Report, assemble
 from drift.finding import ABSENT, Change, Finding, ObjectRef
 from drift.kubernetes.objects import reference
 from drift.kubernetes.reader import LiveState
-from drift.path import Item, Path as FieldPath
+from drift.path import Item
+from drift.path import Path as FieldPath
 from drift.rules import Rule
 
 NAMESPACE = "specimens"
@@ -116,3 +117,5 @@ def _remove(fields: dict[str, Any], names: list[str]) -> None:
         fields.pop(names[0], None)
     elif names[0] in fields:
         _remove(fields[names[0]], names[1:])
+        if not fields[names[0]]:
+            del fields[names[0]]

@@ -173,7 +173,8 @@ ROWS = {
         FOREIGN, WEB, f"{TEMPLATE}volumes[more]", {"name": "more", "emptyDir": {}}, ABSENT,
     ),
     "node selector added": Row(
-        setting(WEB, (*POD, "nodeSelector", "disk"), "ssd"), FOREIGN, WEB, f"{TEMPLATE}nodeSelector[disk]", "ssd", ABSENT
+        setting(WEB, (*POD, "nodeSelector", "disk"), "ssd"),
+        FOREIGN, WEB, f"{TEMPLATE}nodeSelector[disk]", "ssd", ABSENT,
     ),
     "image pull policy, undeclared": Row(
         setting(WEB, (*CONTAINER, "imagePullPolicy"), "Never"), FOREIGN, WEB, f"{MAIN}.imagePullPolicy", "Never", ABSENT
@@ -266,7 +267,7 @@ ROWS = {
         PENDING, "ConfigMap/new", "", ABSENT, "1 key: a", None,
     ),
     "program gives up an object": Row(
-        lambda server: server.declared.pop(1) and None,
+        lambda server: server.declared.__delitem__(1),
         PENDING, "ConfigMap/settings", "", "3 keys: EMPTY, LOG_LEVEL, application.yml", ABSENT, None,
     ),
     "program gives up a field": Row(
