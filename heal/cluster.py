@@ -6,9 +6,11 @@ Each is guarded: an object that somebody changed since it was looked at is left 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from components.names import FIELD_MANAGER
 from config.errors import UserError
 from drift.compare import same
 from drift.finding import ObjectRef
@@ -22,6 +24,8 @@ Body = dict[str, Any]
 MANAGER = "pulumi-kubernetes"
 """The field manager of these writes: one whose fields the Kubernetes provider takes over with its next update."""
 _ATTEMPTS = 5
+_GONE_SECONDS = 30
+_POLL_SECONDS = 0.05
 _PATHS = {kind.name: kind for kind in KINDS}
 
 
@@ -47,7 +51,7 @@ class Requests(Protocol):
 
 
 def carry_out(api: Requests, step: Step) -> None:
-    """Do what the step says; a step to remake an object is Pulumi's own to do.
+    """Do what the step says.
 
     :raises ChangedError: where the object is not any more what it was when the step was planned.
     :raises ApiError: where the API server refuses.
@@ -56,6 +60,11 @@ def carry_out(api: Requests, step: Step) -> None:
         _patch(api, step)
     elif step.way is Way.DELETE:
         _delete(api, step)
+    else:
+        if step.live is not None:
+            _delete(api, step)
+            _await_gone(api, step)
+        _make(api, step)
 
 
 def path_of(ref: ObjectRef) -> str:
@@ -107,6 +116,34 @@ def _delete(api: Requests, step: Step) -> None:
         if err.status == 409:
             raise _changed(step) from err
         raise
+
+
+def _await_gone(api: Requests, step: Step) -> None:
+    deadline = time.monotonic() + _GONE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            api.request("GET", path_of(step.ref))
+        except ApiError as err:
+            if err.status == 404:
+                return
+            raise
+        time.sleep(_POLL_SECONDS)
+    raise UserError(
+        f"{step.ref} was deleted to be made again, but is still there after {_GONE_SECONDS} s",
+        "a finalizer keeps it; it cannot be made again before it is gone",
+        f"see `kubectl get {step.ref.kind.lower()} {step.ref.name} -o yaml`, then run `pulumi up` again",
+    )
+
+
+def _make(api: Requests, step: Step) -> None:
+    """Create it as the provider would, under the provider's field manager: it goes on from there."""
+    api.request(
+        "PATCH",
+        path_of(step.ref),
+        {"fieldManager": FIELD_MANAGER, "force": "true"},
+        {"Content-Type": "application/apply-patch+yaml"},
+        json.dumps(step.healed).encode(),
+    )
 
 
 def _unchanged(api: Requests, step: Step) -> Body:

@@ -46,7 +46,7 @@ class Step:
     live: Body | None = None
     """The object as it was seen; it is changed only as long as it still is so."""
     healed: Body | None = None
-    """What it is to be, for a patch."""
+    """What it is to be: for a patch the whole live object with the drift undone, to make it again what is declared."""
 
     @property
     def summary(self) -> str:
@@ -93,7 +93,7 @@ def plan(
         there = live.objects.get(ref)
         if there is None:
             if live.exists or ref.kind == "Namespace" or "Namespace" not in live.unread:
-                steps[ref] = Step(ref=ref, way=Way.REMAKE)
+                steps[ref] = Step(ref=ref, way=Way.REMAKE, healed=body)
             continue
         step, keeping = _of_object(ref, body, there, comparison, rules)
         if step is not None:
@@ -116,7 +116,7 @@ def _of_object(
         return None, body
     paths = tuple(f.path for _, f in undone)
     if any(_immutable(ref, d) for ds, _ in undone for d in ds):
-        return Step(ref=ref, way=Way.REMAKE, paths=paths, live=live), body
+        return Step(ref=ref, way=Way.REMAKE, paths=paths, live=live, healed=body or declared), body
     differences = [d for ds, _ in (*undone, *pending) for d in ds]
     return Step(ref=ref, way=Way.PATCH, paths=paths, live=live, healed=apply(differences, live)), body
 

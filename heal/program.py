@@ -3,8 +3,8 @@
 Pulumi compares the program with its own state, so it does not see what happened on the server. Its refresh does, with
 one request for each object and without what others added. Here the server is read with few LISTs when the program
 starts; each resource to be brought back gets an annotation that it did not have (:data:`heal.plan.HEALED`), which
-Pulumi sees, and a hook that undoes the drift in one write just before the provider's own update. What was deleted, or
-cannot be changed in place, is replaced. Where there is no drift, nothing of this happens.
+Pulumi sees, and a hook that undoes the drift in one write just before the provider's own update: in place, or where the
+object is gone or differs in what cannot be changed, by making it again. Where there is no drift, nothing happens.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ from drift.report.values import line
 from heal import approval
 from heal.cluster import carry_out
 from heal.plan import HEALED, Body, Plan, Step, Way, plan
-
-_ANNOTATIONS = "metadata.annotations"
 
 
 @dataclass
@@ -67,17 +65,12 @@ class Server:
         props, opts = args.props, args.opts
         if ref in self.plan.kept:
             props = {**props, **{k: v for k, v in self.plan.kept[ref].items() if k in props}}
-        mark, step = self._mark(ref), self.plan.steps.get(ref)
+        mark, _step = self._mark(ref), self.plan.steps.get(ref)
         if mark:
             metadata: Body = copy.deepcopy(cast(Body, props["metadata"]))
             metadata.setdefault("annotations", {})[HEALED] = mark
             props = {**props, "metadata": metadata}
-        if step is not None and step.way is Way.REMAKE:
-            remade = pulumi.ResourceOptions(
-                replace_on_changes=[_ANNOTATIONS], delete_before_replace=True, protect=False
-            )
-            opts = pulumi.ResourceOptions.merge(opts, remade)
-        elif self._hook is not None and self._writes(ref):
+        if self._hook is not None and self._writes(ref):
             hooks = pulumi.ResourceHookBinding(before_update=[self._hook])
             opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
         return pulumi.ResourceTransformationResult(props, opts)
@@ -89,6 +82,9 @@ class Server:
         """A new annotation where there is something to undo; else the one that the last update wrote, if it did."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         step = self.plan.steps.get(ref)
+        if step is not None and step.way is Way.REMAKE and pulumi.runtime.is_dry_run():
+            # Something unknown keeps the provider from trying the update out on an object that is not there.
+            return str(pulumi.runtime.rpc.UNKNOWN)
         if step is not None:
             return f"{now} {step.summary}"
         if ref.kind == "Namespace" and self.plan.deletions:
