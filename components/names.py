@@ -11,12 +11,17 @@ MANAGED_BY = "pulumi"
 FIELD_MANAGER = "flowmaster"
 """Who owns the declared fields, in the objects' managedFields."""
 PROVIDER = {
+    "pulumi.com/deletionPropagationPolicy": "background",
     "pulumi.com/patchFieldManager": FIELD_MANAGER,
     "pulumi.com/patchForce": "true",
     "pulumi.com/skipAwait": "true",
 }
 """What the Kubernetes provider is told about every object: take a declared field over from whoever changed it by
-hand instead of failing in the preview, and leave the waiting to :mod:`components.rollout`."""
+hand instead of failing in the preview, and leave the waiting to :mod:`components.rollout`. Deleted is deleted at
+once: an object that lingers until its pods are gone could not be made again, and the provider, which watches it go,
+now and then misses the end and waits for ten minutes."""
+AWAITED = {key: value for key, value in PROVIDER.items() if key != "pulumi.com/skipAwait"}
+"""For the namespace, which ends last: a stack is destroyed once nothing of it is left."""
 CONFIG_CHECKSUM = "checksum/config"
 """The pod annotation that changes with the ConfigMaps and Secrets a service reads, so that its pods are rolled."""
 

@@ -11,7 +11,7 @@ from config.settings import Settings
 
 def namespace(settings: Settings) -> NamespaceBody:
     """The namespace that holds everything."""
-    metadata: Metadata = {"name": settings.namespace, "annotations": dict(names.PROVIDER)}
+    metadata: Metadata = {"name": settings.namespace, "annotations": dict(names.AWAITED)}
     labels = names.shared_labels(settings, {})
     if labels:
         metadata["labels"] = labels
