@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         verbs.add_parser(verb, help=text, parents=[common])
     run = verbs.add_parser("exec", help="run a command on the server", parents=[common])
-    run.add_argument("--user", default="root", help="as whom: root (default) or ben")
+    run.add_argument("--user", default="root", choices=("root", "ben"), help="as whom (default: root)")
     run.add_argument("argv", nargs="+", metavar="-- COMMAND")
     return parser
 

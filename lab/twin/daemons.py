@@ -4,6 +4,7 @@ from typing import Any
 
 from lab.twin import kubernetes
 from lab.twin.layout import API_PORT, DOCKER_SUBNET, NODE_NAME, REGISTRY_PORT, Layout
+from lab.twin.requirements import program
 
 LOGS = "/var/log/twin"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -41,19 +42,19 @@ def _infrastructure(layout: Layout) -> list[dict[str, Any]]:
     return [
         _daemon(
             "registry",
-            ["/usr/bin/docker-registry", "serve", "/etc/docker/registry/config.yml"],
+            [program("docker-registry"), "serve", "/etc/docker/registry/config.yml"],
             {"tcp": ["127.0.0.1", REGISTRY_PORT]},
             OTEL_TRACES_EXPORTER="none",
         ),
         _daemon(
             "containerd",
-            ["/usr/bin/containerd", "--config", "/etc/containerd/config.toml"],
+            [program("containerd"), "--config", "/etc/containerd/config.toml"],
             {"unix": "/run/containerd/containerd.sock"},
         ),
         _daemon(
             "dockerd",
             [
-                "/usr/sbin/dockerd",
+                program("dockerd"),
                 "--containerd=/run/containerd/containerd.sock",
                 "--bip=172.31.0.1/24",
                 f"--default-address-pool=base={DOCKER_SUBNET},size=24",
@@ -66,7 +67,7 @@ def _infrastructure(layout: Layout) -> list[dict[str, Any]]:
         ),
         _daemon(
             "sshd",
-            ["/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/sshd_config"],
+            [program("sshd"), "-D", "-e", "-f", "/etc/ssh/sshd_config"],
             {"tcp": [layout.server_address, 22]},
         ),
     ]

@@ -22,7 +22,21 @@ _PROGRAMS = {
     "sshd": "openssh-server",
     "sudo": "sudo",
 }
+# What the twin shares with the machine; /usr/local is its own.
+_SEARCHED = "/usr/sbin:/usr/bin:/sbin:/bin"
 _NETWORK_PLUGINS = Path("/usr/lib/cni/bridge")
+
+
+def program(name: str) -> str:
+    """Where the machine has that program. Raises TwinError where it lacks it."""
+    found = _find(name)
+    if not found:
+        raise TwinError(f"the program {name} is missing\nbring it: apt-get install {_PROGRAMS[name]}")
+    return found
+
+
+def _find(name: str) -> str | None:
+    return shutil.which(name, path=_SEARCHED)
 
 
 def check() -> None:
@@ -43,8 +57,7 @@ def check() -> None:
 
 def missing_packages() -> list[str]:
     """Debian packages the machine lacks, sorted."""
-    search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = {package for program, package in _PROGRAMS.items() if not shutil.which(program, path=search)}
+    missing = {package for program, package in _PROGRAMS.items() if not _find(program)}
     if not _NETWORK_PLUGINS.exists():
         missing.add("containernetworking-plugins")
     return sorted(missing)
