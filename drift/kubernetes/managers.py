@@ -29,11 +29,16 @@ class Owner:
 
 def owners(body: dict[str, Any], path: Path) -> list[Owner]:
     """All managers that have the field, or a part of it, the latest first."""
-    found = []
-    for entry in (body.get("metadata") or {}).get("managedFields") or ():
-        if _has(entry.get("fieldsV1") or {}, path):
-            found.append(_owner(entry))
+    found = _having(body, path)
+    if not found and path[:1] == ("data",):
+        # Applied as `stringData`, a value of a Secret is kept under that name until somebody changes it.
+        found = _having(body, ("stringData", *path[1:]))
     return sorted(found, key=lambda owner: owner.when.timestamp() if owner.when else 0.0, reverse=True)
+
+
+def _having(body: dict[str, Any], path: Path) -> list[Owner]:
+    entries = (body.get("metadata") or {}).get("managedFields") or ()
+    return [_owner(entry) for entry in entries if _has(entry.get("fieldsV1") or {}, path)]
 
 
 def owned_by_us(body: dict[str, Any], path: Path) -> bool:

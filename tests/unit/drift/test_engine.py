@@ -1,0 +1,141 @@
+"""A whole look: what is read, what could not be, and what the exit code says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from drift import engine
+from drift.applied import Applied
+from drift.engine import Exit, Options
+from drift.finding import FindingClass
+from drift.kubernetes import reader
+from drift.kubernetes.errors import ApiError, UnreachableError
+from drift.rules import Rule
+from tests.unit.drift.server import CONTAINER, NAMESPACE, NOW, Server
+
+
+class FakeApi:
+    """Serves the objects of a `Server`; raises what it is told to."""
+
+    server = "https://10.77.0.2:6443"
+
+    def __init__(self, server: Server, failures: Mapping[str, ApiError] | None = None) -> None:
+        self.answers: dict[str, Any] = {
+            f"/api/v1/namespaces/{NAMESPACE}": next(
+                (body for ref, body in server.live.objects.items() if ref.kind == "Namespace"), None
+            )
+        }
+        for kind in reader.KINDS:
+            items = [body for _, body in server.live.of(kind.name)]
+            self.answers[kind.path(NAMESPACE)] = {"items": items}
+        self.failures = dict(failures or {})
+
+    def get(self, path: str) -> Any:
+        for part, failure in self.failures.items():
+            if path.endswith(part):
+                raise failure
+        answer = self.answers.get(path)
+        if answer is None:
+            raise ApiError("not found", status=404)
+        return answer
+
+
+def look(server: Server, **failures: ApiError) -> engine.Report:
+    api: Any = FakeApi(server, {f"/{name}": failure for name, failure in failures.items()})
+    options = Options(stack="demo", rules=server.rules, registry=False, now=NOW)
+    return engine.look(api, NAMESPACE, lambda: server.declared, lambda: Applied(server.applied), options)
+
+
+FORBIDDEN = ApiError("secrets is forbidden", status=403)
+DOWN = UnreachableError("the API server does not answer: connection refused")
+
+
+def test_a_clean_server() -> None:
+    report = look(Server())
+    assert (report.findings, report.exit_code, report.declared) == ([], Exit.CLEAN, 14)
+
+
+def test_an_api_server_that_is_down_is_unknown_and_nothing_else() -> None:
+    report = look(Server(), **{kind.plural: DOWN for kind in reader.KINDS}, specimens=DOWN)
+    assert [(finding.cls, finding.live) for finding in report.findings] == [(FindingClass.UNKNOWN, DOWN.found)]
+    assert report.exit_code is Exit.UNKNOWN
+
+
+def test_a_server_that_goes_down_in_between_is_unknown() -> None:
+    report = look(Server(), services=DOWN)
+    assert [finding.cls for finding in report.findings] == [FindingClass.UNKNOWN]
+
+
+def test_one_kind_that_may_not_be_read_is_unknown_for_that_kind() -> None:
+    server = Server()
+    server.set("Deployment/web", (*CONTAINER, "image"), "localhost:30500/x:1", "kubectl-set")
+    report = look(server, secrets=FORBIDDEN)
+    assert [(finding.cls, str(finding.object)) for finding in report.findings] == [
+        (FindingClass.UNKNOWN, "Secret/*"),
+        (FindingClass.DRIFT, "Deployment/web"),
+    ]
+    assert report.exit_code is Exit.UNKNOWN
+
+
+def test_a_kind_that_is_not_read_as_a_matter_of_course() -> None:
+    server = Server()
+    server.declared.append({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "x"}, "spec": {}})
+    api: Any = FakeApi(server)
+    api.answers["/apis/example.com/v1"] = {"resources": [{"kind": "Thing", "name": "things", "namespaced": True}]}
+    api.answers[f"/apis/example.com/v1/namespaces/{NAMESPACE}/things"] = {
+        "items": [{"metadata": {"name": "x"}, "spec": {"defaulted": 1}}]
+    }
+    report = engine.look(api, NAMESPACE, lambda: server.declared, options=Options(registry=False, now=NOW))
+    assert [finding for finding in report.findings if finding.object.kind == "Thing"] == []
+
+
+def test_what_is_declared_wrongly_is_an_error_and_not_a_report() -> None:
+    def wrong() -> list[dict[str, Any]]:
+        raise ValueError("no")
+
+    api: Any = FakeApi(Server())
+    with pytest.raises(ValueError, match="no"):
+        engine.look(api, NAMESPACE, wrong, options=Options(registry=False))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda _: None, Exit.CLEAN),
+        (lambda server: server.program("Deployment/web", ("metadata", "labels", "a"), "b"), Exit.PENDING),
+        (lambda server: server.create({"kind": "ConfigMap", "metadata": {"name": "x"}}), Exit.ATTENTION),
+        (lambda server: server.set("Deployment/web", ("metadata", "labels", "a"), "b"), Exit.DRIFT),
+        (lambda server: server.delete("Service/web"), Exit.DRIFT),
+    ],
+)
+def test_each_situation_has_its_exit_code(change: Any, code: Exit) -> None:
+    server = Server()
+    change(server)
+    assert look(server).exit_code is code
+
+
+def test_drift_that_is_only_reported_is_for_a_person_to_look_at() -> None:
+    server = Server()
+    server.delete("Service/web")
+    server.rules = (Rule.model_validate({"action": "report"}),)
+    assert look(server).exit_code is Exit.ATTENTION
+
+
+def test_the_fingerprint_is_that_of_the_differences() -> None:
+    server = Server()
+    clean = look(server).fingerprint
+    server.set("Deployment/web", ("metadata", "labels", "a"), "b")
+    changed = look(server).fingerprint
+    assert changed == look(server).fingerprint
+    assert changed != clean
+    server.set("Deployment/web", ("metadata", "labels", "a"), "c")
+    assert look(server).fingerprint != changed
+
+
+def test_a_namespace_that_is_being_deleted() -> None:
+    server = Server()
+    server.set("Namespace/specimens", ("status", "phase"), "Terminating")
+    assert [(finding.path, finding.live) for finding in look(server).findings] == [("status.phase", "Terminating")]
