@@ -2,7 +2,7 @@
 
 import pulumi
 
-from components.cluster import cluster_provider
+from components.cluster import cluster_provider, options
 from components.flowmaster import FlowMaster
 from components.program import readable_errors
 from components.rollout import ready
@@ -15,7 +15,7 @@ with readable_errors():
     server.undo_drift()
 
     cluster = cluster_provider(settings)
-    flowmaster = FlowMaster("flowmaster", settings, pulumi.ResourceOptions(providers=[cluster]))
+    flowmaster = FlowMaster("flowmaster", settings, options(settings, cluster))
     server.say()
 
     pulumi.export("addresses", flowmaster.addresses)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pulumi
 import pulumi_kubernetes as kubernetes
 
 from config.settings import Settings
@@ -20,10 +21,15 @@ def cluster_provider(settings: Settings) -> kubernetes.Provider:
     provider: kubernetes.Provider = kubernetes.Provider(
         settings.name,
         context=settings.stack.cluster.context,
-        cluster_identifier=settings.stack.cluster.uid or settings.stack.cluster.context,
+        cluster_identifier=settings.stack.cluster.context,
         enable_server_side_apply=True,
         enable_config_map_mutable=True,
         enable_secret_mutable=True,
         kube_client_settings=kubernetes.KubeClientSettingsArgs(qps=_QPS, burst=_BURST),
     )
     return provider
+
+
+def options(settings: Settings, provider: kubernetes.Provider) -> pulumi.ResourceOptions:
+    """Options for everything in the cluster: what was taken over from a live server is protected against deletion."""
+    return pulumi.ResourceOptions(providers=[provider], protect=settings.stack.adopted is not None or None)

@@ -10,6 +10,7 @@ from components.base import Component
 from components.external_service import ExternalService, ExternalServiceArgs
 from components.microservice import Microservice, MicroserviceArgs
 from components.namespace import SharedSpace, SharedSpaceArgs
+from components.raw_service import RawService, RawServiceArgs
 from config.settings import Settings
 
 
@@ -31,6 +32,8 @@ class FlowMaster(Component):
             )
             for service in settings.catalogue.external_services
         }
+        for service in settings.catalogue.raw_services:
+            RawService(service, RawServiceArgs.of(settings, service), self.child(depends_on=[self.space.namespace]))
         self.services = {
             service: Microservice(service, MicroserviceArgs.of(settings, service), self.child(depends_on=[self.space]))
             for service in settings.services

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,7 +12,8 @@ from pulumi_kubernetes.core.v1 import Service
 
 from components.base import Component
 from components.bodies import microservice
-from components.bodies.types import DeploymentBody, ServiceBody
+from components.bodies.types import DeploymentBody, DeploymentSpec, ServiceBody
+from config.catalogue import Sealed
 from config.settings import Settings
 
 
@@ -21,6 +23,8 @@ class MicroserviceArgs:
 
     deployment: DeploymentBody
     service: ServiceBody | None
+    sealed: frozenset[str] = frozenset()
+    """Variables of the Deployment whose values are secrets: the state has them encrypted."""
 
     @classmethod
     def of(cls, settings: Settings, name: str) -> MicroserviceArgs:
@@ -28,6 +32,7 @@ class MicroserviceArgs:
         return cls(
             deployment=microservice.deployment(settings, name),
             service=microservice.service(settings, name),
+            sealed=frozenset(k for k, value in settings.services[name].env.items() if isinstance(value, Sealed)),
         )
 
 
@@ -58,7 +63,19 @@ class Microservice(Component):
         self.deployment = Deployment(
             name,
             metadata=cast(Any, args.deployment["metadata"]),
-            spec=cast(Any, args.deployment["spec"]),
+            spec=_with_secrets(args.deployment["spec"], args.sealed),
             opts=self.child(),
         )
         self.register_outputs({"image": self.image, "address": self.address})
+
+
+def _with_secrets(spec: DeploymentSpec, sealed: frozenset[str]) -> Any:
+    """The spec with the values of the sealed variables marked as secret for Pulumi."""
+    if not sealed:
+        return spec
+    marked: Any = copy.deepcopy(spec)
+    for container in marked["template"]["spec"]["containers"]:
+        for variable in container.get("env", ()):
+            if variable["name"] in sealed and "value" in variable:
+                variable["value"] = pulumi.Output.secret(variable["value"])
+    return marked

@@ -53,6 +53,7 @@ class SharedSpace(Component):
                 metadata=cast(Any, body["metadata"]),
                 data=body.get("data"),
                 binary_data=body.get("binaryData"),
+                immutable=body.get("immutable"),
                 opts=inside,
             )
             for body in args.config_maps
@@ -64,6 +65,7 @@ class SharedSpace(Component):
                 type=body["type"],
                 # value by value, so that the state tells which keys there are and nothing else
                 data={key: pulumi.Output.secret(value) for key, value in body["data"].items()},
+                immutable=body.get("immutable"),
                 opts=inside,
             )
             for body in args.secrets

@@ -19,6 +19,7 @@ def manifests(settings: Settings) -> list[Manifest]:
         *(shared.config_map(settings, name) for name in catalogue.config_maps),
         *(shared.secret(settings, name) for name in catalogue.secrets),
         *(shared.external_service(settings, name) for name in catalogue.external_services),
+        *(shared.raw_service(settings, name) for name in catalogue.raw_services),
         *(body for body in services if body is not None),
         *(microservice.deployment(settings, name) for name in settings.services),
     ]

@@ -34,7 +34,16 @@ class FieldPath(Model):
     field: str
 
 
-EnvValue = str | SecretKey | ConfigMapKey | FieldPath
+class Sealed(Model):
+    """A value that the Deployment holds in the clear, but that is a secret: the stack keeps it, encrypted.
+
+    Found by ``adopt``; better made a key of a Secret one day, which restarts the pods once.
+    """
+
+    sealed: Literal[True]
+
+
+EnvValue = str | SecretKey | ConfigMapKey | FieldPath | Sealed
 
 
 class Source(Model):
@@ -183,6 +192,8 @@ class Service(Model):
     """Where this service differs from the catalogue's conventions."""
     config_baseline: str | None = None
     """Checksum of its configuration when it was taken over: pods are rolled only once it differs (see ``adopt``)."""
+    expose: bool = True
+    """Whether there is a Kubernetes Service of the same name before it."""
     container: Name | None = None
     """The container's name; the service's own where left out."""
     override: Mapping[Literal["deployment", "service"], Body] = {}
@@ -224,7 +235,10 @@ class SecretObject(Model):
     """A Secret of the namespace: which keys it has. Their values come from the stack, encrypted, or the environment."""
 
     keys: tuple[str, ...] = ()
+    binary_keys: tuple[str, ...] = ()
+    """Keys whose values are not text: the stack has them in base64."""
     type: str = "Opaque"
+    immutable: bool | None = None
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
 
@@ -234,6 +248,15 @@ class ConfigMapObject(Model):
 
     data: Mapping[str, str] = {}
     binary_data: Mapping[str, str] = {}
+    """Values that are not text, in base64."""
+    immutable: bool | None = None
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+
+
+class NamespaceObject(Model):
+    """The namespace itself."""
+
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
 
@@ -244,22 +267,26 @@ class Catalogue(Model):
     registry: Repository
     """Where the images of the services are kept, unless a service says otherwise."""
     conventions: Conventions = Conventions()
+    namespace: NamespaceObject = NamespaceObject()
     env_from: tuple[Source, ...] = ()
     """What every service gets in its environment, unless it says otherwise."""
     config_maps: Mapping[DnsName, ConfigMapObject] = {}
     secrets: Mapping[DnsName, SecretObject] = {}
     external_services: Mapping[Name, DnsName] = {}
     """ExternalName services: a name inside the namespace for a host outside of it."""
+    raw_services: Mapping[Name, Body] = {}
+    """Kubernetes Services that belong to no single Deployment, as they are: ``metadata`` and ``spec``."""
     services: Mapping[Name, Service]
     gaps: tuple[str, ...] = ()
     """What the snapshot of the server does not tell about any service, in words."""
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
-        both = set(self.services) & set(self.external_services)
+        exposed = {name for name, service in self.services.items() if service.expose}
+        both = exposed & set(self.external_services) or (exposed | set(self.external_services)) & set(self.raw_services)
         if both:
             raise ConfigError(
-                f"{sorted(both)[0]!r} is both a service and an external service",
+                f"{sorted(both)[0]!r} is both a service and an external service or a raw one",
                 "one name is one Service of the namespace: the second would take the first one's place",
                 "rename one of them",
             )

@@ -59,7 +59,7 @@ class Settings:
         """
         given = self.stack.secrets.get(name, {})
         values: dict[str, str] = {}
-        for key in self.catalogue.secrets[name].keys:
+        for key in (*self.catalogue.secrets[name].keys, *self.catalogue.secrets[name].binary_keys):
             variable = secret_variable(key)
             if key in given:
                 values[key] = given[key].get_secret_value()
@@ -72,6 +72,20 @@ class Settings:
                     f"pulumi config set --secret --path 'flowmaster:secrets.{name}.{key}', or export {variable}",
                 )
         return values
+
+    def sealed_value(self, service: str, variable: str) -> str:
+        """The value of a sealed variable, in the clear: handle with care.
+
+        :raises ConfigError: where the stack does not have it.
+        """
+        value = self.stack.sealed.get(service, {}).get(variable)
+        if value is None:
+            raise ConfigError(
+                f"variable {variable} of {service} is sealed, and the stack has no value for it",
+                "its pods would restart without it",
+                f"pulumi config set --secret --path 'flowmaster:sealed.{service}.{variable}'",
+            )
+        return value.get_secret_value()
 
     def gaps(self) -> Iterable[tuple[str, str]]:
         """What the snapshot of the server left open and nobody has filled yet: (where, what)."""
@@ -103,7 +117,7 @@ class Settings:
         for name, values in self.stack.secrets.items():
             known = self.catalogue.secrets.get(name)
             for key in values:
-                if known is None or key not in known.keys:
+                if known is None or key not in (*known.keys, *known.binary_keys):
                     keys = sorted(known.keys) if known else sorted(self.catalogue.secrets)
                     raise ConfigError(
                         f"flowmaster:secrets.{name}.{key}: not among the catalogue's secrets{closest(key, keys)}",

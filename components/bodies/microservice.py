@@ -26,7 +26,7 @@ from components.bodies.types import (
     ServicePortBody,
     VolumeMount,
 )
-from config.catalogue import ConfigMapKey, EnvValue, FieldPath, Probe, SecretKey, Source, Volume
+from config.catalogue import ConfigMapKey, EnvValue, FieldPath, Probe, Sealed, SecretKey, Source, Volume
 from config.settings import Settings
 from config.types import quantity_value
 
@@ -67,7 +67,7 @@ def service(settings: Settings, name: str) -> ServiceBody | None:
     """The Service of a service, override included; None where nobody knows its port."""
     entry = settings.services[name]
     ports = _service_ports(settings, name)
-    if not ports:
+    if not ports or not entry.expose:
         return None
     metadata = _metadata(settings, name)
     metadata["annotations"] = dict(names.PROVIDER)
@@ -144,7 +144,7 @@ def _container(settings: Settings, name: str) -> Container:
     if ports:
         container["ports"] = ports
     if entry.env:
-        container["env"] = [_env(variable, value) for variable, value in entry.env.items()]
+        container["env"] = [_env(settings, name, variable, value) for variable, value in entry.env.items()]
     sources = settings.catalogue.env_from_of(name)
     if sources:
         container["envFrom"] = [_env_from(source) for source in sources]
@@ -196,8 +196,10 @@ def _service_ports(settings: Settings, name: str) -> list[ServicePortBody]:
     return ports
 
 
-def _env(name: str, value: EnvValue) -> EnvVar:
+def _env(settings: Settings, service_name: str, name: str, value: EnvValue) -> EnvVar:
     match value:
+        case Sealed():
+            return {"name": name, "value": settings.sealed_value(service_name, name)}
         case SecretKey():
             return {"name": name, "valueFrom": {"secretKeyRef": {"name": value.secret, "key": value.key}}}
         case ConfigMapKey():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import cast
 
 from components import names
 from components.bodies.types import ConfigMapBody, Metadata, NamespaceBody, SecretBody, ServiceBody
@@ -11,8 +12,12 @@ from config.settings import Settings
 
 def namespace(settings: Settings) -> NamespaceBody:
     """The namespace that holds everything."""
-    metadata: Metadata = {"name": settings.namespace, "annotations": dict(names.AWAITED)}
-    labels = names.shared_labels(settings, {})
+    entry = settings.catalogue.namespace
+    metadata: Metadata = {
+        "name": settings.namespace,
+        "annotations": {**names.AWAITED, **entry.annotations},
+    }
+    labels = names.shared_labels(settings, entry.labels)
     if labels:
         metadata["labels"] = labels
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
@@ -30,6 +35,8 @@ def config_map(settings: Settings, name: str) -> ConfigMapBody:
         body["data"] = dict(entry.data)
     if entry.binary_data:
         body["binaryData"] = dict(entry.binary_data)
+    if entry.immutable is not None:
+        body["immutable"] = entry.immutable
     return body
 
 
@@ -40,13 +47,19 @@ def secret(settings: Settings, name: str) -> SecretBody:
     """
     entry = settings.catalogue.secrets[name]
     values = settings.secret_values(name)
-    return {
+    body: SecretBody = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": _metadata(settings, name, dict(entry.labels), dict(entry.annotations)),
         "type": entry.type,
-        "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
+        "data": {
+            key: value if key in entry.binary_keys else base64.b64encode(value.encode()).decode()
+            for key, value in values.items()
+        },
     }
+    if entry.immutable is not None:
+        body["immutable"] = entry.immutable
+    return body
 
 
 def external_service(settings: Settings, name: str) -> ServiceBody:
@@ -57,6 +70,24 @@ def external_service(settings: Settings, name: str) -> ServiceBody:
         "metadata": _metadata(settings, name, {}, {}),
         "spec": {"type": "ExternalName", "externalName": settings.catalogue.external_services[name]},
     }
+
+
+def raw_service(settings: Settings, name: str) -> ServiceBody:
+    """A Service that belongs to no single Deployment, as the catalogue has it."""
+    entry = settings.catalogue.raw_services[name]
+    metadata = entry.get("metadata", {})
+    body = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": name,
+            "namespace": settings.namespace,
+            **{key: dict(value) for key, value in metadata.items()},
+            "annotations": {**names.PROVIDER, **metadata.get("annotations", {})},
+        },
+        "spec": entry["spec"],
+    }
+    return cast(ServiceBody, body)
 
 
 def _metadata(settings: Settings, name: str, labels: dict[str, str], annotations: dict[str, str]) -> Metadata:

@@ -176,6 +176,7 @@ class ConfigMapBody(TypedDict):
     metadata: Metadata
     data: NotRequired[dict[str, str]]
     binaryData: NotRequired[dict[str, str]]
+    immutable: NotRequired[bool]
 
 
 class SecretBody(TypedDict):
@@ -186,6 +187,7 @@ class SecretBody(TypedDict):
     metadata: Metadata
     type: str
     data: dict[str, str]
+    immutable: NotRequired[bool]
 
 
 Manifest = NamespaceBody | ConfigMapBody | SecretBody | ServiceBody | DeploymentBody

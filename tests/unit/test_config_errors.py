@@ -33,7 +33,7 @@ def _message(stack: Values, catalogue: Values) -> str:
 STACK: dict[str, tuple[Spoil, list[str]]] = {
     "unknown key": (
         lambda s: s["services"]["frontend"].update(tga="r1"),
-        ["services.frontend", "unknown key 'tga' (did you mean 'tag'?)", "assumed, clusterIP, digest, replicas, tag"],
+        ["services.frontend", "unknown key 'tga' (did you mean 'tag'?)", "assumed, clusterIP, digest, replicas, seen, tag"],
     ),
     "unknown key at the top": (lambda s: s.update(servises={}), ["top level", "'servises'", "services"]),
     "tag range": (

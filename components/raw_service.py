@@ -1,0 +1,42 @@
+"""A Kubernetes Service that belongs to no single Deployment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pulumi
+from pulumi_kubernetes.core.v1 import Service
+
+from components.base import Component
+from components.bodies import shared
+from components.bodies.types import ServiceBody
+from config.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawServiceArgs:
+    """The body of the Service."""
+
+    service: ServiceBody
+
+    @classmethod
+    def of(cls, settings: Settings, name: str) -> RawServiceArgs:
+        """From the catalogue's ``rawServices``."""
+        return cls(service=shared.raw_service(settings, name))
+
+
+class RawService(Component):
+    """A Service as it was found: headless, with hand-made endpoints, or before several Deployments."""
+
+    service: Service
+
+    def __init__(self, name: str, args: RawServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        self.service = Service(
+            name,
+            metadata=cast(Any, args.service["metadata"]),
+            spec=cast(Any, args.service["spec"]),
+            opts=self.child(),
+        )
+        self.register_outputs({"name": name})
