@@ -127,7 +127,7 @@ def look_up(api: Asker, images: Iterable[Running]) -> Digests:
         try:
             digests.found[image] = task.result()
         except ApiError as err:
-            digests.problems[image.registry] = err.found
+            digests.problems[image.registry] = f"asked through the API server's node proxy: {err.reason}"
     return digests
 
 

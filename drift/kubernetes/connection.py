@@ -108,6 +108,7 @@ class Api:
                 "nothing was changed by this request",
                 _remedy(response.status_code),
                 status=response.status_code,
+                reason=_words(response),
             )
         return response
 
@@ -215,7 +216,8 @@ def _words(response: Response) -> str:
         message = str(response.json().get("message", ""))
     except (ValueError, AttributeError):
         message = response.text
-    return f"{response.status_code} {' '.join(message.split())[:200]}".strip()
+    said = " ".join(message.split())[:200] or http.client.responses.get(response.status_code, "")
+    return f"{response.status_code} {said}".strip()
 
 
 def _remedy(status: int) -> str:

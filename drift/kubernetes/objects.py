@@ -56,13 +56,7 @@ def findings(declared: Iterable[Body], applied: Applied, live: LiveState, masker
     wanted = {reference(body, live.namespace): body for body in declared}
     if live.unreachable:
         return [_unreachable(live)]
-    unread = [
-        Finding(
-            FindingClass.UNKNOWN, ObjectRef(kind, live.namespace, "*"), change=Change.STATE, live=reason,
-            note=f"{sum(ref.kind == kind for ref in wanted)} declared {kind} objects were not compared",
-        )
-        for kind, reason in sorted(live.unread.items())
-    ]  # fmt: skip
+    unread = [_unread(kind, reason, wanted, live) for kind, reason in sorted(live.unread.items())]
     comparison = Comparison(applied, live, masker, _autoscaled(live))
     if not live.exists and "Namespace" not in live.unread:
         return [*unread, _namespace_gone(wanted, comparison)]
@@ -296,6 +290,13 @@ def _made_by_people(body: Body) -> bool:
     if body["kind"] == "Namespace" or body["metadata"].get("ownerReferences"):
         return False
     return body.get("type") not in _NOT_FOREIGN
+
+
+def _unread(kind: str, reason: str, wanted: Mapping[ObjectRef, Body], live: LiveState) -> Finding:
+    count = sum(ref.kind == kind for ref in wanted)
+    note = f"{count} declared of this kind were not compared" if count else "foreign ones would not be seen"
+    ref = ObjectRef(kind, live.namespace, "*")
+    return Finding(FindingClass.UNKNOWN, ref, change=Change.STATE, live=reason, note=note)
 
 
 def _unreachable(live: LiveState) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -86,11 +86,20 @@ def read(api: Reader, namespace: str) -> LiveState:
     """All objects of the kinds above. Never raises: what could not be read is said in the result."""
     state = LiveState(api.server, namespace)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        tasks = [pool.submit(_list, api, kind, namespace) for kind in KINDS]
-        tasks.append(pool.submit(_namespace, api, namespace))
+        # A server that does not answer once is not asked again: that would be its timeout for every kind.
+        tasks = [pool.submit(_unless_lost, state, _list, api, kind) for kind in KINDS]
+        tasks.append(pool.submit(_unless_lost, state, _namespace, api))
     for task in tasks:
         _add(state, task.result())
     return state
+
+
+def _unless_lost(state: LiveState, reading: Callable[..., LiveState], api: Reader, *what: Kind) -> LiveState:
+    if state.unreachable:
+        return LiveState(api.server, state.namespace)
+    part = reading(api, *what, state.namespace)
+    state.unreachable = state.unreachable or part.unreachable
+    return part
 
 
 def read_more(api: Reader, state: LiveState, kinds: Iterable[tuple[str, str]]) -> None:
@@ -147,6 +156,6 @@ def _failed(part: LiveState, kind: str, err: ApiError) -> None:
     if err.status == 404:
         # The server does not serve this kind at all, so there is none of it.
         return
-    part.unread[kind] = err.found
+    part.unread[kind] = err.reason
     if isinstance(err, UnreachableError) or err.status == 401:
         part.unreachable = err.found

@@ -63,7 +63,7 @@ def _widths(report: Report, width: int) -> tuple[int, int, int, int]:
     values = max((len(_values(row)) for row in rows), default=0)
     by = max((len(who(row, report.taken)) for row in rows), default=0)
     after = max((len(outcome(row)) for row in rows), default=0)
-    room = width - _CLASS - 2 * 4
+    room = width - _CLASS - 2 * 5
     if width < _NARROW:
         first = min(fields, room // 2)
         return first, room - first, 0, 0
