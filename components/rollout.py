@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from components.bodies import shared
 from config.errors import UserError
 from config.settings import Settings
+from drift.kubernetes.errors import UnreachableError
 
 if TYPE_CHECKING:
     from components.flowmaster import FlowMaster
@@ -27,6 +29,9 @@ Get = Callable[[str, Mapping[str, Any]], Any]
 POLL_SECONDS = 0.5
 FAILING_SECONDS = 30
 """When nothing makes progress any more and what is left fails, wait this long for it to recover."""
+RECOVERY_SECONDS = 5
+"""What is well again for less than this has not recovered: between two crashes a container runs for a moment."""
+LOG_LINES = 5
 _NAMED = 5
 _HOPELESS = frozenset(
     {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError", "CrashLoopBackOff"}
@@ -40,14 +45,20 @@ class Rollout:
     name: str
     done: bool
     failing: bool = False
+    """It will not run without somebody's help, as far as one look can tell."""
     reason: str = ""
     pod: str = ""
     container: str = ""
-    restarted: bool = False
+    crashed: bool = False
+    """The container ended by itself, so that its log tells why."""
 
 
 class RolloutError(UserError):
-    """Pods that did not start in time."""
+    """Pods that did not start in time. ``others`` has what is said about each further service, by name."""
+
+    def __init__(self, found: str, breaks: str, remedy: str, others: Mapping[str, str]) -> None:
+        super().__init__(found, breaks, remedy)
+        self.others = others
 
 
 def ready(settings: Settings, flowmaster: FlowMaster) -> pulumi.Output[str]:
@@ -62,23 +73,36 @@ def ready(settings: Settings, flowmaster: FlowMaster) -> pulumi.Output[str]:
     )
 
     async def wait(_: object) -> str:
-        if not pulumi.runtime.is_dry_run():
-            await asyncio.to_thread(_wait, settings, flowmaster)
+        if pulumi.runtime.is_dry_run():
+            return sentence
+        try:
+            await asyncio.to_thread(_wait, settings, set(flowmaster.services))
+        except RolloutError as err:
+            for name, text in err.others.items():
+                pulumi.log.error(text, flowmaster.services[name].deployment)
+            # The messages go out in tasks of their own, and the program ends with the error.
+            await asyncio.sleep(POLL_SECONDS)
+            raise pulumi.RunError(str(err)) from None
+        except UserError as err:
+            raise pulumi.RunError(str(err)) from None
         return sentence
 
     return pulumi.Output.all(*deployments).apply(wait)
 
 
-def _wait(settings: Settings, flowmaster: FlowMaster) -> None:
+def _wait(settings: Settings, names: set[str]) -> None:
     from drift.kubernetes.connection import connect
+    from drift.kubernetes.secrets import Masker
 
+    masker = Masker(dict(shared.secret(settings, name)) for name in settings.catalogue.secrets)
     with connect(settings.stack.cluster) as api:
-        try:
-            wait_for(
-                api.get, settings.namespace, set(flowmaster.services), settings.stack.cluster.rollout_timeout, _say
-            )
-        except RolloutError as err:
-            raise pulumi.RunError(str(err)) from None
+
+        def get(path: str, parameters: Mapping[str, Any]) -> Any:
+            answer = api.get(path, parameters)
+            # What a container prints before it ends may well be the password that was refused.
+            return masker.text(answer) if isinstance(answer, str) else answer
+
+        wait_for(get, settings.namespace, names, settings.stack.cluster.rollout_timeout, _say)
 
 
 def _say(text: str) -> None:
@@ -98,10 +122,17 @@ def wait_for(
 
     :param timeout: seconds for all of them together.
     :raises RolloutError: at the timeout, or earlier when all that is left has been failing for :data:`FAILING_SECONDS`.
+    :raises UnreachableError: where the API server does not answer at the timeout; until then it may come back.
     """
-    started, failing_since, last = clock(), None, ""
+    started, last, failing = clock(), "", _Failing()
     while True:
-        rollouts = _look(get, namespace, names)
+        try:
+            rollouts = _look(get, namespace, names)
+        except UnreachableError:
+            if clock() - started >= timeout:
+                raise
+            sleep(POLL_SECONDS)
+            continue
         open_ones = [rollout for rollout in rollouts if not rollout.done]
         if not open_ones:
             return
@@ -110,10 +141,28 @@ def wait_for(
         if text != last:
             say(text)
             last = text
-        failing_since = (failing_since or now) if all(r.failing for r in open_ones) else None
-        if now - started >= timeout or (failing_since is not None and now - failing_since >= FAILING_SECONDS):
+        hopeless = failing.seconds(now, all(rollout.failing for rollout in open_ones)) >= FAILING_SECONDS
+        if hopeless or now - started >= timeout:
             raise _failure(get, namespace, open_ones, now - started)
         sleep(POLL_SECONDS)
+
+
+@dataclass
+class _Failing:
+    """For how long there is no hope."""
+
+    since: float | None = None
+    last: float = 0.0
+
+    def seconds(self, now: float, failing: bool) -> float:
+        """Seconds without hope until now; 0 while there is some."""
+        if failing:
+            self.since = now if self.since is None else self.since
+            self.last = now
+            return now - self.since
+        if now - self.last >= RECOVERY_SECONDS:
+            self.since = None
+        return 0.0
 
 
 def _look(get: Get, namespace: str, names: set[str]) -> list[Rollout]:
@@ -135,46 +184,69 @@ def rollout_of(name: str, deployment: Json | None, pods: Sequence[Json]) -> Roll
     updated, total = status.get("updatedReplicas", 0), status.get("replicas", 0)
     if seen and updated >= wanted and total <= updated and status.get("availableReplicas", 0) >= updated:
         return Rollout(name=name, done=True)
-    labels = spec["selector"].get("matchLabels", {})
-    own = [p for p in pods if labels.items() <= (p["metadata"].get("labels") or {}).items()]
-    own.sort(key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
-    for pod in own:
+    for condition in status.get("conditions", ()):
+        if seen and condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return Rollout(name=name, done=False, failing=True, reason=condition.get("message", "no pod can be made"))
+    for pod in _newest(spec["selector"].get("matchLabels", {}), pods):
         problem = _problem(name, pod)
         if problem:
             return problem
     return Rollout(name=name, done=False, reason=f"{status.get('availableReplicas', 0)} of {wanted} pods are ready")
 
 
+def _newest(labels: Mapping[str, str], pods: Sequence[Json]) -> list[Json]:
+    """The pods of the newest template that are to stay, newest first: what older ones lack is no concern any more."""
+    own = [
+        pod
+        for pod in pods
+        if labels.items() <= (pod["metadata"].get("labels") or {}).items()
+        and not pod["metadata"].get("deletionTimestamp")
+    ]
+    own.sort(key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
+    return [pod for pod in own if _template(pod) == _template(own[0])]
+
+
+def _template(pod: Json) -> str | None:
+    found: str | None = (pod["metadata"].get("labels") or {}).get("pod-template-hash")
+    return found
+
+
 def _problem(name: str, pod: Json) -> Rollout | None:
-    pod_name = pod["metadata"]["name"]
-    status = pod.get("status", {})
-    for state in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
-        waiting = state.get("state", {}).get("waiting")
-        if waiting and waiting.get("reason") in _HOPELESS:
-            crashed = waiting["reason"] == "CrashLoopBackOff"
-            ended = state.get("lastState", {}).get("terminated") or {}
-            reason = (
-                f"container {state['name']} crashes: exit code {ended.get('exitCode', '?')}"
-                f" ({ended.get('reason', 'Error')}), {state.get('restartCount', 0)} restarts"
-                if crashed
-                else f"{waiting['reason']}: {waiting.get('message') or state.get('image', '')}"
-            )
-            return Rollout(
-                name=name,
-                done=False,
-                failing=True,
-                reason=reason,
-                pod=pod_name,
-                container=state["name"],
-                restarted=crashed,
-            )
+    """What keeps a pod from being ready, where that can be told; None where it is merely on its way."""
+    pod_name, status = pod["metadata"]["name"], pod.get("status", {})
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return Rollout(name=name, done=False, failing=True, reason=condition.get("message", "unschedulable"))
-    running = [s for s in status.get("containerStatuses", ()) if s.get("state", {}).get("running") and not s["ready"]]
-    if running:
-        return Rollout(name=name, done=False, reason="runs, but is not ready", pod=pod_name)
+    for state in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
+        reason, crashed = _hopeless(state)
+        if reason:
+            container = state["name"]
+            return Rollout(
+                name=name, done=False, failing=True, reason=reason, pod=pod_name, container=container, crashed=crashed
+            )
+    for state in status.get("containerStatuses", ()):
+        if "running" in state.get("state", {}) and not state["ready"]:
+            return Rollout(
+                name=name, done=False, reason=f"container {state['name']} runs, but is not ready", pod=pod_name
+            )
     return None
+
+
+def _hopeless(state: Json) -> tuple[str, bool]:
+    """Why a container will not start by itself, and whether it ended by itself; no reason where it may yet start."""
+    now = state.get("state", {})
+    waiting, ended = now.get("waiting") or {}, now.get("terminated")
+    if waiting.get("reason") == "CrashLoopBackOff":
+        ended = state.get("lastState", {}).get("terminated") or {}
+    elif waiting.get("reason") in _HOPELESS:
+        return f"{waiting['reason']}: {waiting.get('message') or state.get('image', '')}", False
+    if ended is None or ended.get("exitCode") == 0:
+        return "", False
+    again = state.get("restartCount", 0)
+    return (
+        f"container {state['name']} crashes: exit code {ended.get('exitCode', '?')} ({ended.get('reason', 'Error')}),"
+        f" started again {again} {'time' if again == 1 else 'times'}"
+    ), True
 
 
 def _failure(get: Get, namespace: str, rollouts: Sequence[Rollout], seconds: float) -> RolloutError:
@@ -185,7 +257,15 @@ def _failure(get: Get, namespace: str, rollouts: Sequence[Rollout], seconds: flo
         f"Deployment/{first.name} does not run after {seconds:.0f} s{also}: {_one_line(first.reason)}",
         _evidence(get, namespace, first),
         "everything else was applied and keeps running; correct it and run `pulumi up` again, which goes on from here",
+        {rollout.name: "\n".join(_about(get, namespace, rollout)) for rollout in others[:_NAMED]},
     )
+
+
+def _about(get: Get, namespace: str, rollout: Rollout) -> Iterator[str]:
+    yield f"does not run: {_one_line(rollout.reason)}"
+    evidence = _evidence(get, namespace, rollout)
+    if evidence:
+        yield evidence
 
 
 def _evidence(get: Get, namespace: str, rollout: Rollout) -> str:
@@ -193,16 +273,25 @@ def _evidence(get: Get, namespace: str, rollout: Rollout) -> str:
     if not rollout.pod:
         return ""
     try:
-        if rollout.restarted:
-            path = f"/api/v1/namespaces/{namespace}/pods/{rollout.pod}/log"
-            log = get(path, {"container": rollout.container, "previous": "true", "tailLines": 5})
-            return f"its last words: {_one_line(' | '.join(str(log).strip().splitlines()))}" if log else ""
-        events = get(
-            f"/api/v1/namespaces/{namespace}/events",
-            {"fieldSelector": f"involvedObject.name={rollout.pod},type=Warning"},
-        )["items"]
+        words = _last_words(get, namespace, rollout) if rollout.crashed else ""
+        return words or _newest_warning(get, namespace, rollout.pod)
     except UserError:
         return ""
+
+
+def _last_words(get: Get, namespace: str, rollout: Rollout) -> str:
+    path = f"/api/v1/namespaces/{namespace}/pods/{rollout.pod}/log"
+    # Where it was started again just now, only the run before has said something.
+    for previous in ("false", "true"):
+        log = get(path, {"container": rollout.container, "previous": previous, "tailLines": LOG_LINES})
+        if log:
+            return f"its last words: {_one_line(' | '.join(str(log).strip().splitlines()))}"
+    return ""
+
+
+def _newest_warning(get: Get, namespace: str, pod: str) -> str:
+    selector = {"fieldSelector": f"involvedObject.name={pod},type=Warning"}
+    events = get(f"/api/v1/namespaces/{namespace}/events", selector)["items"]
     if not events:
         return ""
     newest = max(events, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")

@@ -7,33 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 from config.errors import UserError
 from config.settings import Settings
-from drift.kubernetes.connection import Api, ApiError, connect, identity
+from drift.kubernetes.connection import Api, ApiError, identity
+from drift.registry import Image, digest_of, registry_path, split_image
 
-MANIFEST_TYPES = ", ".join(
-    [
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    ]
-)
 _AT_ONCE = 8
 _NODE_LOCAL = "localhost:"
+_TAGS_NAMED = 8
 
 
 class PreflightError(UserError):
     """The server is not the one, or not in the state, that this update needs."""
-
-
-def check(settings: Settings) -> None:
-    """Refuse to go on where an update could not succeed. Reads only.
-
-    :raises ApiError: where the API server cannot be reached.
-    :raises PreflightError: where it is another cluster, or an image is not in the registry.
-    """
-    with connect(settings.stack.cluster) as api:
-        check_identity(settings, api)
-        check_images(settings, api)
 
 
 def check_identity(settings: Settings, api: Api) -> None:
@@ -66,35 +49,16 @@ def check_images(settings: Settings, api: Api, running: Collection[str] = ()) ->
         return
     node = _node(api)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        missing = [image for image in pool.map(lambda image: _missing(api, node, image), local) if image]
+        there = list(pool.map(lambda image: _is_there(api, node, split_image(image)), local))
+    missing = [image for image, found in zip(local, there, strict=True) if not found]
     if missing:
         first = missing[0]
         more = f" (and {len(missing) - 1} more: {', '.join(images[i] for i in missing[1:6])})" if missing[1:] else ""
         raise PreflightError(
             f"{images[first]}: the registry has no image {first}{more}",
-            f"its pods could not start{_tags_there(api, node, first)}",
+            f"its pods could not start{_tags_there(api, node, split_image(first))}",
             "push it to the registry on the server, or correct the tag in the stack",
         )
-
-
-def manifest_path(node: str, image: str) -> str:
-    """The API server's path to an image's manifest in the registry on a node."""
-    registry, repository, reference = split_image(image)
-    return f"{_registry_path(node, registry)}/{repository}/manifests/{reference}"
-
-
-def split_image(image: str) -> tuple[str, str, str]:
-    """Registry, repository and reference (tag or digest) of an image reference."""
-    registry, _, rest = image.partition("/")
-    if "@" in rest:
-        repository, _, digest = rest.partition("@")
-        return registry, repository.partition(":")[0], digest
-    repository, _, tag = rest.partition(":")
-    return registry, repository, tag or "latest"
-
-
-def _registry_path(node: str, registry: str) -> str:
-    return f"/api/v1/nodes/{node}:{registry.partition(':')[2]}/proxy/v2"
 
 
 def _node(api: Api) -> str:
@@ -104,26 +68,22 @@ def _node(api: Api) -> str:
     raise PreflightError("the cluster has no node", "no pod could run", "join a node, or check KUBECONFIG")
 
 
-def _missing(api: Api, node: str, image: str) -> str | None:
+def _is_there(api: Api, node: str, image: Image) -> bool:
     try:
-        api.request("HEAD", manifest_path(node, image), headers={"Accept": MANIFEST_TYPES})
+        return digest_of(api, node, image) is not None
     except ApiError as err:
-        if err.status == 404:
-            return image
         if err.status is None:
             raise
         raise PreflightError(
-            f"the registry {split_image(image)[0]} on node {node} does not answer: {err.found}",
+            f"the registry {image.registry} on node {node} does not answer: {err.found}",
             "whether the images exist cannot be told, and no pod could pull one",
             "start the registry on the server; the kubeconfig's user needs the right to nodes/proxy",
         ) from err
-    return None
 
 
-def _tags_there(api: Api, node: str, image: str) -> str:
-    registry, repository, _ = split_image(image)
+def _tags_there(api: Api, node: str, image: Image) -> str:
     try:
-        tags = api.get(f"{_registry_path(node, registry)}/{repository}/tags/list").get("tags") or []
+        tags = api.get(f"{registry_path(node, image.registry)}/{image.repository}/tags/list").get("tags") or []
     except (ApiError, AttributeError):
         return ""
-    return f"; tags there: {', '.join(sorted(tags)[-8:])}" if tags else ""
+    return f"; tags there: {', '.join(sorted(tags)[-_TAGS_NAMED:])}" if tags else ""
