@@ -141,11 +141,17 @@ def _pull_policy(image: Any) -> str:
     return "Always" if tag == "latest" else "IfNotPresent"
 
 
+_FINE = frozenset(".nueE")
+"""Without one of these in it, no quantity is finer than thousandths."""
+
+
 def _round_up(amounts: Any) -> None:
     """The server keeps thousandths at the finest, rounded up."""
     if not isinstance(amounts, dict):
         return
     for name, amount in amounts.items():
+        if not _FINE.intersection(str(amount)):
+            continue
         thousandths = quantity(amount)
         if hasattr(thousandths, "denominator") and (thousandths * 1000).denominator != 1:
             amounts[name] = f"{-(-(thousandths * 1000).numerator // (thousandths * 1000).denominator)}m"

@@ -135,9 +135,9 @@ def _refine(
 def _filled_in(difference: Difference, ref: ObjectRef, there: Body, live: Body) -> bool:
     """Whether the server itself put this field there: it would come back if it were taken away."""
     path = difference.path
+    if path[0] == "metadata":
+        return False
     if not known(ref.kind):
-        if path[:2] in (("metadata", "labels"), ("metadata", "annotations")):
-            return False
         # Of such a kind the defaults are not known; a field counts if somebody else set it later.
         owner, first = managers.other(live, path), managers.creator(live)
         return owner is None or (first is not None and owner.manager == first.manager)
