@@ -5,6 +5,7 @@ import pulumi
 from components.cluster import cluster_provider, options
 from components.flowmaster import FlowMaster
 from components.program import readable_errors
+from components.reverse_proxy import reverse_proxy
 from components.rollout import ready
 from config import load
 from heal.program import look
@@ -16,6 +17,7 @@ with readable_errors():
 
     cluster = cluster_provider(settings)
     flowmaster = FlowMaster("flowmaster", settings, options(settings, cluster))
+    reverse_proxy(settings, flowmaster, server.report)
     server.say()
 
     pulumi.export("addresses", flowmaster.addresses)

@@ -77,6 +77,10 @@ def _connected(settings: Settings) -> Iterator[Api]:
 
 def _look(options: argparse.Namespace, settings: Settings, api: Api) -> Report:
     from drift import applied, engine
+    from drift.host import source
+
+    # connecting to the server takes as long as reading the cluster: it goes on beside that
+    host = source.start(settings)
 
     def declared() -> list[engine.Body]:
         from components.render import manifests
@@ -92,7 +96,10 @@ def _look(options: argparse.Namespace, settings: Settings, api: Api) -> Report:
         return applied.from_stack(PROJECT, settings.name, ROOT)
 
     how = engine.Options(
-        stack=settings.name, rules=getattr(settings.stack, "rules", ()), registry=not options.no_registry
+        stack=settings.name,
+        rules=settings.stack.rules,
+        registry=not options.no_registry,
+        sources=(host,) if host else (),
     )
     return engine.look(api, settings.namespace, declared, last, how)
 

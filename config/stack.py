@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from config.base import Model
 from config.errors import ConfigError
+from config.reverse_proxy import ReverseProxy
 from config.types import Digest, DnsName, Name, Port, Tag, tag_candidates
 from drift.rules import Rule
 
@@ -34,8 +35,23 @@ class Host(Model):
 
     address: DnsName | IPv4
     user: str
+    """Who logs in over SSH: root, or somebody whom sudo asks for no password."""
+    port: Port = 22
+    """Where sshd listens."""
+    host_key: str | None = None
+    """The server's public key, as in known_hosts: type and key. It is always verified, never taken on trust."""
+    private_key: SecretStr | None = None
+    """The user's private key, encrypted; better is an SSH agent, or a file that ``FLOWMASTER_HOST_KEY_FILE`` names."""
     ports: Mapping[Port, str] = {}
     """Ports of the host that something else listens on, and what: no nodePort may take one."""
+
+
+class Adopted(Model):
+    """When, and from which cluster, the running services were taken over."""
+
+    at: str
+    uid: str
+    """The UID of the cluster's kube-system namespace."""
 
 
 class Release(Model):
@@ -45,7 +61,10 @@ class Release(Model):
     assumed: str | None = None
     """The snapshot's words where it names no single tag: ``tag`` is then a guess until ``adopt`` reads it."""
     digest: Digest | None = None
-    """What the tag stood for when it was read, for a tag that can move: the image is then pinned to it."""
+    """The image is pinned to this digest, whatever the tag stands for."""
+    seen: Digest | None = None
+    """What a tag that can move stood for when the service was taken over: for the record, since pinning a running
+    service to it would restart its pods."""
     replicas: Annotated[int, Field(ge=0)] = 1
     cluster_ip: Annotated[IPv4 | None, Field(alias="clusterIP")] = None
     """A fixed address for the Service, so that one made again keeps it."""
@@ -70,8 +89,14 @@ class Stack(Model):
     services: Mapping[Name, Release]
     secrets: Mapping[DnsName, Mapping[str, SecretStr]] = {}
     """Values of the catalogue's secrets, encrypted; what is left out comes from ``FLOWMASTER_SECRET_KEY``."""
+    sealed: Mapping[Name, Mapping[str, SecretStr]] = {}
+    """Values, encrypted, of the variables that the catalogue calls ``sealed``, by service."""
+    adopted: Adopted | None = None
+    """Written by ``flowmaster adopt``: what was taken over is protected against deletion."""
     rules: tuple[Rule, ...] = ()
     """What is done about which drift, before the rules that hold everywhere (docs/drift.md)."""
+    reverse_proxy: ReverseProxy | None = None
+    """The sites of nginx on the server; left out, nginx is none of this project's business."""
     catalogue: str = "config/catalogue.yaml"
     """The catalogue's file, relative to the project."""
 

@@ -16,12 +16,16 @@ from drift.finding import OPAQUE, ObjectRef
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 """The key under which Pulumi marks special values; anything marked so cannot be read here."""
 
+_SITE = "flowmaster:NginxSite"
+
 
 @dataclass(frozen=True)
 class Applied:
     """The bodies that were applied last. `problem` says why they are not known; then nothing is said about any."""
 
     bodies: Mapping[ObjectRef, dict[str, Any]] = field(default_factory=dict)
+    sites: Mapping[str, str] = field(default_factory=dict)
+    """The text of each of nginx's sites, by name."""
     problem: str = ""
 
     def __contains__(self, ref: ObjectRef) -> bool:
@@ -36,7 +40,7 @@ def from_stack(project: str, stack: str, root: Path) -> Applied:
             state = _from_file(_folder(location, root), project, stack)
         else:
             state = _exported(stack, root)
-        return Applied() if state is None else Applied(bodies(state))
+        return Applied() if state is None else Applied(bodies(state), sites(state))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, subprocess.SubprocessError) as err:
         words = " ".join(str(err).split())[:200]
         return Applied(problem=f"the state of stack {stack} cannot be read: {words or type(err).__name__}")
@@ -107,6 +111,18 @@ def bodies(deployment: Mapping[str, Any]) -> dict[ObjectRef, dict[str, Any]]:
             whole = kind.endswith(":Namespace") or not isinstance(namespace, str)
             ref = ObjectRef(str(inputs["kind"]), "" if whole else str(namespace), name)
             found[ref] = _readable(inputs)
+    return found
+
+
+def sites(deployment: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of nginx's sites among the resources of a state."""
+    found = {}
+    for resource in deployment.get("resources") or ():
+        outputs = resource.get("outputs") or {}
+        if str(resource.get("type", "")).endswith(_SITE) and not resource.get("delete"):
+            name, content = outputs.get("site"), outputs.get("content")
+            if isinstance(name, str) and isinstance(content, str):
+                found[name] = content
     return found
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from drift import registry
 from drift.applied import Applied
@@ -78,14 +78,29 @@ class Report:
         return Exit.PENDING if self.findings else Exit.CLEAN
 
 
+class Source(Protocol):
+    """Something else than the cluster that has findings: begun to be read before, told once the cluster was read."""
+
+    @property
+    def declared(self) -> int:
+        """How many objects are declared there."""
+
+    def findings(self, live: reader.LiveState, applied: Applied) -> list[Finding]:
+        """What differs there; what cannot be read is a finding, too."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to look: for which stack, by which rules, whether the registry is asked, and what time it is."""
+    """How to look: for which stack, by which rules, whether the registry is asked, and what time it is.
+
+    `sources` have findings of their own, by the same rules.
+    """
 
     stack: str = ""
     rules: Sequence[Rule] = ()
     registry: bool = True
     now: datetime | None = None
+    sources: Sequence[Source] = ()
 
 
 def look(
@@ -142,6 +157,8 @@ def assemble(
     notes = [f"tags of {name} were not looked up: only its nodes reach it" for name in digests.not_asked]
     if applied.problem:
         found.append(_state_unread(applied, options.stack))
+    for source in options.sources:
+        found += source.findings(live, applied)
     settled = decided(found, options.rules)
     kept = [finding for finding in settled if finding.action is not Action.IGNORE]
     return Report(
@@ -152,7 +169,7 @@ def assemble(
         stack=options.stack,
         taken=now,
         seconds=0.0,
-        declared=len(declared),
+        declared=len(declared) + sum(source.declared for source in options.sources),
         notes=sorted(notes),
     )
 

@@ -137,6 +137,8 @@ def consequence(finding: Finding, declared: str = "") -> str:
 
 def _change_made(finding: Finding, declared: str) -> str:
     whole = not finding.path
+    if finding.change is Change.STATE:
+        return "up reloads it"
     if finding.change is Change.ADDED:
         return "up deletes it" if whole else "up removes it"
     if finding.change is Change.MISSING:

@@ -12,7 +12,9 @@ from config.base import Model
 from drift.finding import Action, Finding, FindingClass
 from drift.path import covers
 
-Condition = Literal["autoscaled"]
+RELOAD = "reload"
+"""A finding's condition: what runs is older than the file it was read from, and reading that anew is all it takes."""
+Condition = Literal["autoscaled", "reload"]
 Classes = Annotated[
     tuple[FindingClass, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
@@ -33,7 +35,8 @@ class Rule(Model):
     where nobody is known, which is so for whatever was removed."""
     cls: Annotated[Classes, Field(alias="class")] = ()
     when: Condition | None = None
-    """`autoscaled`: an autoscaler aims at the object, and the live value lies within its bounds."""
+    """`autoscaled`: an autoscaler aims at the object, and the live value lies within its bounds. `reload`: nginx has
+    not read a site of this project since it was changed."""
     action: Action
     why: str = ""
 
@@ -88,6 +91,8 @@ def default_action(finding: Finding) -> Action:
             return Action.HEAL
         case FindingClass.FOREIGN if finding.path:
             return Action.HEAL
+        case FindingClass.STALE if RELOAD in finding.conditions:
+            return Action.HEAL
         case _:
             return Action.REPORT
 
@@ -98,10 +103,11 @@ _CHANGEABLE = frozenset({FindingClass.DRIFT, FindingClass.CONFLICT, FindingClass
 def decide(finding: Finding, rules: Sequence[Rule] = ()) -> Action:
     """The action of the first rule that matches: those given, then the defaults, then by class.
 
-    Only differences can be healed: a rule that would heal ill health reports it.
+    Only differences can be healed, and what a reload settles: a rule that would heal ill health reports it.
     """
     action = next((rule.action for rule in (*rules, *DEFAULTS) if rule.matches(finding)), default_action(finding))
-    return Action.REPORT if action is Action.HEAL and finding.cls not in _CHANGEABLE else action
+    can_heal = finding.cls in _CHANGEABLE or RELOAD in finding.conditions
+    return Action.REPORT if action is Action.HEAL and not can_heal else action
 
 
 def decided(findings: Iterable[Finding], rules: Sequence[Rule] = ()) -> list[Finding]:

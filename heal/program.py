@@ -21,6 +21,7 @@ import pulumi
 from config.settings import Settings
 from drift import applied, engine
 from drift.finding import FindingClass, ObjectRef
+from drift.host import source
 from drift.kubernetes import reader
 from drift.kubernetes.connection import Api, UnreachableError, connect
 from drift.preflight import check_identity, check_images
@@ -114,6 +115,7 @@ def look(settings: Settings) -> Server:
     """
     from components.render import manifests
 
+    host = source.start(settings)
     declared = [dict(body) for body in manifests(settings)]
     with connect(settings.stack.cluster) as api:
         live = reader.read(api, settings.namespace)
@@ -123,13 +125,18 @@ def look(settings: Settings) -> Server:
                 "what runs there cannot be told, so nothing is planned and nothing is changed",
                 "check that the server is up, and that KUBECONFIG names its address (`kubectl get --raw /readyz`)",
             )
-        server = compare(settings, api, live, declared)
+        server = compare(settings, api, live, declared, host)
     approval.check(settings, server.report)
     return server
 
 
-def compare(settings: Settings, api: Api, live: reader.LiveState, declared: list[Body]) -> Server:
-    """The server's report and plan from what was read of it."""
+def compare(
+    settings: Settings, api: Api, live: reader.LiveState, declared: list[Body], host: source.HostSource | None = None
+) -> Server:
+    """The server's report and plan from what was read of it.
+
+    :raises HostKeyError: where whoever answers over SSH is not the server.
+    """
     from config.load import PROJECT, ROOT
 
     if settings.stack.cluster.uid:
@@ -137,7 +144,10 @@ def compare(settings: Settings, api: Api, live: reader.LiveState, declared: list
     check_images(settings, api, running=_images(live))
     before = applied.from_stack(PROJECT, settings.name, ROOT)
     rules = settings.stack.rules
-    report = engine.assemble(api, live, declared, before, engine.Options(stack=settings.name, rules=rules))
+    how = engine.Options(stack=settings.name, rules=rules, sources=(host,) if host else ())
+    report = engine.assemble(api, live, declared, before, how)
+    if host is not None:
+        host.refuse_impostor()
     todo = plan(declared, before, live, report.findings, rules)
     return Server(settings, report, todo, before)
 

@@ -144,6 +144,6 @@ def line(finding: Finding, now: datetime) -> str:
     told = on_server(finding)
     if finding.change is not Change.ADDED and (meant := declared(finding)):
         told += f", declared {meant}"
-    by = who(finding, now)
+    by = f"by {who(finding, now)}" if finding.manager else who(finding, now)
     tail = f"; {finding.note}" if finding.note else ""
-    return f"{finding.cls}: {where}: {told}{f' (by {by})' if by else ''}: {outcome(finding)}{tail}"
+    return f"{finding.cls}: {where}: {told}{f' ({by})' if by else ''}: {outcome(finding)}{tail}"

@@ -1,0 +1,117 @@
+"""The text of nginx's sites: pure functions of the configuration and the Services' addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from config.reverse_proxy import Location, Site
+
+HEAD = "# Written by `pulumi up` of FlowMaster; what is changed here by hand, the next update takes back.\n"
+_INDENT = "    "
+_WEBSOCKET = {"Upgrade": "$http_upgrade", "Connection": '"upgrade"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A request, made on the server itself, that must be answered once the site is served."""
+
+    path: str
+    host: str
+    port: int
+    tls: bool = False
+
+
+def site(site: Site, addresses: Mapping[str, str]) -> str:
+    """The whole file.
+
+    :param addresses: ``CLUSTERIP`` or ``CLUSTERIP:PORT`` by service, at least for the services that the site leads to.
+    """
+    tls = site.tls
+    blocks = []
+    if tls and tls.redirect:
+        blocks.append([*_listen(site.listen, site, ""), *_names(site), *_redirect(tls.port)])
+    listening = [] if tls and tls.redirect else _listen(site.listen, site, "")
+    if tls:
+        listening += _listen(tls.port, site, " ssl")
+    blocks.append([*listening, *_names(site), *_body(site, addresses)])
+    return HEAD + "\n".join("\n".join(["server {", *_indented(block), "}", ""]) for block in blocks)
+
+
+def checks(site: Site) -> list[Check]:
+    """What to ask in order to see that every location answers. Locations by a pattern have no path to ask for."""
+    host = site.server_names[0]
+    host = "localhost" if host == "_" or "*" in host or host.startswith("~") else host
+    tls = site.tls is not None
+    port = site.tls.port if site.tls else site.listen
+    paths = [path.partition(" ")[2] or path for path in site.locations if not path.startswith("~")]
+    return [Check(path, host, port, tls) for path in paths if path.startswith("/")]
+
+
+def _listen(port: int, site: Site, how: str) -> list[str]:
+    default = " default_server" if site.default else ""
+    return [f"listen {port}{how}{default};"]
+
+
+def _names(site: Site) -> list[str]:
+    return [f"server_name {' '.join(site.server_names)};"]
+
+
+def _redirect(port: int) -> list[str]:
+    return ["", f"return 301 https://$host{'' if port == 443 else f':{port}'}$request_uri;"]
+
+
+def _body(site: Site, addresses: Mapping[str, str]) -> Iterator[str]:
+    yield ""
+    yield f"client_max_body_size {site.max_body_size};"
+    if site.tls:
+        yield f"ssl_certificate {site.tls.certificate};"
+        yield f"ssl_certificate_key {site.tls.key};"
+        yield "ssl_protocols TLSv1.2 TLSv1.3;"
+    yield from _lines(site.extra)
+    for path, location in site.locations.items():
+        yield ""
+        yield f"location {path} {{"
+        yield from _indented(list(_location(location, addresses)))
+        yield "}"
+
+
+def _location(location: Location, addresses: Mapping[str, str]) -> Iterator[str]:
+    yield f"proxy_pass http://{target(location, addresses)}{location.path or ''};"
+    yield "proxy_http_version 1.1;"
+    for name, value in ({**_WEBSOCKET, **location.headers} if location.websocket else location.headers).items():
+        yield f"proxy_set_header {name} {_quoted(value)};"
+    if location.connect_timeout:
+        yield f"proxy_connect_timeout {location.connect_timeout}s;"
+    if location.timeout:
+        yield f"proxy_send_timeout {location.timeout}s;"
+        yield f"proxy_read_timeout {location.timeout}s;"
+    if location.streaming:
+        yield "proxy_buffering off;"
+    if location.max_body_size:
+        yield f"client_max_body_size {location.max_body_size};"
+    yield from _lines(location.extra)
+
+
+def target(location: Location, addresses: Mapping[str, str]) -> str:
+    """``HOST:PORT`` that a location leads to."""
+    if location.upstream is not None or location.service is None:
+        return location.upstream or ""
+    address = addresses[location.service]
+    return f"{address.partition(':')[0]}:{location.port}" if location.port else address
+
+
+def _quoted(value: str) -> str:
+    if value.startswith('"') and value.endswith('"') and len(value) > 1:
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if not value or any(c in value for c in " \t;{}'\"\\#") else value
+
+
+def _lines(directives: tuple[str, ...]) -> Iterator[str]:
+    for directive in directives:
+        yield from directive.splitlines()
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"{_INDENT}{line}" if line else "" for line in lines]

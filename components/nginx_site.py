@@ -1,0 +1,122 @@
+"""One site of nginx as a resource that Pulumi can really read.
+
+The provider's class lives here, in an importable module, so that the state refers to it by name; a later change of
+its code is then no change of the resource. How the server is reached comes from the stack and the environment at the
+time of the run: neither address nor key is among the resource's properties.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import (
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+Props = dict[str, Any]
+
+
+class NginxSiteProvider(ResourceProvider):
+    """Reads, writes and removes a site through :mod:`host.nginx`."""
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Keep what the stack says about the server."""
+        text = req.config.get("flowmaster:host") or req.config.get("host")
+        _Stack.host = json.loads(text) if isinstance(text, str) else dict(text or {})
+
+    def create(self, props: Props) -> CreateResult:
+        """Write the site; one that is there already and says the same is taken over as it is."""
+        return CreateResult(props["site"], _made(props))
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """The site as it is on the server."""
+        from host import nginx
+
+        state = nginx.read(_Stack.access(), [id_])
+        found = state.site(id_)
+        if found is None:
+            # an empty id says that there is no such thing any more
+            return ReadResult("", {})
+        return ReadResult(id_, {**props, "site": id_, "content": found.content or "", "mode": found.mode})
+
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
+        """An update where the site is to say something else, or where something on the server is to be undone."""
+        from drift.host import meaning
+
+        old, new = _olds.get("content"), _news.get("content")
+        said = isinstance(old, str) and isinstance(new, str) and meaning.same(old, new)
+        renamed = _olds.get("site") != _news.get("site")
+        return DiffResult(
+            changes=renamed or not said or bool(_news.get("drift")),
+            replaces=["site"] if renamed else [],
+            delete_before_replace=True,
+        )
+
+    def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
+        """Write the site as it is to be."""
+        return UpdateResult(_made(_news))
+
+    def delete(self, _id: str, _props: Props) -> None:
+        """Take the site away. The file stays on the server as a backup."""
+        from host import nginx
+
+        nginx.remove_site(_Stack.access(), _id)
+
+
+class _Stack:
+    """What the stack says about the server: known to the provider's process alone, never part of its state."""
+
+    host: Props = {}  # noqa: RUF012  one for the whole process
+
+    @classmethod
+    def access(cls) -> Any:
+        from host.access import from_config
+
+        return from_config(cls.host)
+
+
+def _made(props: Props) -> Props:
+    from drift.host import meaning
+    from host import nginx
+
+    access = _Stack.access()
+    name, content = props["site"], props["content"]
+    found = nginx.read(access, [name]).site(name)
+    live = found.content if found is not None else None
+    # what says the same in other words stays as it is
+    kept = live if live is not None and meaning.same(live, content) else content
+    outcome = nginx.write_site(
+        access, name, kept, props["checks"], mode=props["mode"], expected=found.sha256 if found is not None else None
+    )
+    for line in outcome.failing:
+        pulumi.log.warn(f"nginx serves the site {name}, but its location {line}, as before this update")
+    return {**props, "content": kept}
+
+
+class NginxSite(Resource, module="flowmaster", name="NginxSite"):
+    """A file of nginx's sites-enabled, and nginx running it."""
+
+    site: pulumi.Output[str]
+    content: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        content: pulumi.Input[str],
+        checks: list[Props],
+        drift: list[str],
+        mode: str = "0644",
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """`drift` is what an update undoes on the server, a line each; nothing of it is kept where there is none."""
+        props = {"site": name, "content": content, "checks": checks, "drift": drift, "mode": mode}
+        super().__init__(NginxSiteProvider(), name, props, opts)

@@ -1,0 +1,125 @@
+"""The way in from outside: nginx on the server, before the services of the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pulumi
+
+from components.base import Component
+from components.bodies import nginx
+from components.flowmaster import FlowMaster
+from components.nginx_site import NginxSite
+from components.rollout import RolloutError, wait_for
+from config.errors import ConfigError
+from config.reverse_proxy import Site
+from config.settings import Settings
+from drift.engine import Report
+from drift.finding import FindingClass
+from drift.report.values import declared, on_server
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReverseProxyArgs:
+    """The sites, the addresses their locations lead to, and what of them is to be brought back."""
+
+    sites: Mapping[str, Site]
+    addresses: Mapping[str, pulumi.Input[str]]
+    """``CLUSTERIP:PORT`` by service."""
+    asleep: frozenset[str] = frozenset()
+    """Services that run at no replicas: nobody answers there."""
+    drift: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By site: what on the server differs, a line each."""
+
+
+class ReverseProxy(Component):
+    """The sites of nginx, rendered from the Services' live addresses."""
+
+    sites: Mapping[str, NginxSite]
+
+    def __init__(self, name: str, args: ReverseProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        self.sites = {site: self._site(site, entry, args) for site, entry in args.sites.items()}
+        self.register_outputs({"sites": sorted(self.sites)})
+
+    def _site(self, name: str, site: Site, args: ReverseProxyArgs) -> NginxSite:
+        needed = {s: args.addresses[s] for s in services(site)}
+        content = pulumi.Output.all(**needed).apply(lambda addresses: nginx.site(site, addresses))
+        asked = [asdict(check) for check in nginx.checks(site) if not _asleep(site, check.path, args.asleep)]
+        return NginxSite(name, content=content, checks=asked, drift=list(args.drift.get(name, ())), opts=self.child())
+
+
+def services(site: Site) -> list[str]:
+    """The services that a site leads to."""
+    return sorted({entry.service for entry in site.locations.values() if entry.service})
+
+
+def _asleep(site: Site, path: str, asleep: frozenset[str]) -> bool:
+    return any(key.endswith(path) and entry.service in asleep for key, entry in site.locations.items())
+
+
+def reverse_proxy(settings: Settings, flowmaster: FlowMaster, report: Report) -> ReverseProxy | None:
+    """The reverse proxy of the stack; none where the stack says nothing about one.
+
+    What the report says of its sites shows as a change of them, and the update undoes it.
+
+    nginx is written once the services behind it run, so that it never leads to where nobody answers yet.
+    """
+    proxy = settings.stack.reverse_proxy
+    if proxy is None:
+        return None
+    asleep = frozenset(name for name in settings.services if settings.release(name).replicas == 0)
+    routed = sorted({name for site in proxy.sites.values() for name in services(site)})
+    args = ReverseProxyArgs(
+        sites=proxy.sites,
+        addresses={name: _once_ready(settings, flowmaster, name) for name in routed},
+        asleep=asleep,
+        drift=_to_undo(report, list(proxy.sites)),
+    )
+    return ReverseProxy("nginx", args)
+
+
+def _to_undo(report: Report, sites: Sequence[str]) -> dict[str, list[str]]:
+    """By site, a line for each finding that an update undoes. What is about nginx as a whole is the first site's."""
+    found: dict[str, list[str]] = {}
+    for finding in report.findings:
+        if finding.object.kind in ("NginxSite", "Nginx") and finding.heals and finding.cls is not FindingClass.PENDING:
+            site = finding.object.name if finding.object.name in sites else sites[0]
+            where = finding.path or finding.object.name
+            told = f"{where}: {on_server(finding)}"
+            found.setdefault(site, []).append(f"{told}, declared {declared(finding)}" if declared(finding) else told)
+    return found
+
+
+def _once_ready(settings: Settings, flowmaster: FlowMaster, name: str) -> pulumi.Output[str]:
+    """The service's address, known as early as it is in a preview; in an update once its pods are ready."""
+    service = flowmaster.services[name]
+    if service.address is None:
+        raise ConfigError(
+            f"a location of nginx leads to {name}, whose port nobody knows", "it has no Service", "give it a port"
+        )
+    if pulumi.runtime.is_dry_run():
+        return service.address
+
+    async def wait(found: Sequence[Any]) -> str:
+        await asyncio.to_thread(_wait, settings, name)
+        return str(found[0])
+
+    return pulumi.Output.all(service.address, service.deployment.metadata).apply(wait)
+
+
+def _wait(settings: Settings, name: str) -> None:
+    from drift.kubernetes.connection import connect
+
+    with connect(settings.stack.cluster) as api:
+        try:
+            wait_for(api.get, settings.namespace, {name}, settings.stack.cluster.rollout_timeout, _quietly)
+        except RolloutError as err:
+            raise pulumi.RunError(str(err)) from None
+
+
+def _quietly(_: str) -> None:
+    """How far all services are is told once, elsewhere."""

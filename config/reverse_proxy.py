@@ -1,0 +1,149 @@
+"""The reverse proxy: which sites nginx on the server has, and where their locations lead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from config.base import Model
+from config.errors import ConfigError
+from config.types import Name, Port
+
+Seconds = Annotated[int, Field(ge=1)]
+_SIZE = re.compile(r"\d+[kKmMgG]?")
+_WORD = re.compile(r"[^\s;{}\"'\\#]+")
+_ABSOLUTE = re.compile(r"/[^\s;{}\"'\\#]+")
+
+FORWARDED = {
+    "Host": "$host",
+    "X-Real-IP": "$remote_addr",
+    "X-Forwarded-For": "$proxy_add_x_forwarded_for",
+    "X-Forwarded-Proto": "$scheme",
+}
+"""What a service is told about the request, unless a location says otherwise."""
+
+
+def _size(value: str) -> str:
+    if not _SIZE.fullmatch(value):
+        raise ConfigError(f"{value!r} is not a size for nginx", "expected a number with k, m or g, such as 100m")
+    return value
+
+
+def _word(value: str) -> str:
+    if not _WORD.fullmatch(value):
+        raise ConfigError(f"{value!r} cannot stand in nginx's configuration", "no spaces, quotes, braces or ';'")
+    return value
+
+
+def _absolute(value: str) -> str:
+    if not _ABSOLUTE.fullmatch(value):
+        raise ConfigError(f"{value!r} is not an absolute path", "such as /etc/letsencrypt/live/NAME/fullchain.pem")
+    return value
+
+
+def _directive(value: str) -> str:
+    if not value.rstrip().endswith((";", "}")):
+        raise ConfigError(f"{value!r} is not a whole directive of nginx", "one ends with ';', or is a block in braces")
+    return value
+
+
+Size = Annotated[str, AfterValidator(_size)]
+"""A size as nginx writes it."""
+Word = Annotated[str, AfterValidator(_word)]
+"""One word of nginx's configuration."""
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+"""A file on the server."""
+Directive = Annotated[str, AfterValidator(_directive)]
+"""A whole directive of nginx, for what the model has no field for."""
+
+
+class Location(Model):
+    """Where requests below one path go: to a service's ClusterIP, or to another address."""
+
+    service: Name | None = None
+    """A service of the catalogue: its live ClusterIP, and its port."""
+    upstream: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d+$")] | None = None
+    """Another address than a service's: ``HOST:PORT``, such as a container's published port."""
+    port: Port | None = None
+    """Another port of the service than its first."""
+    path: Annotated[str, Field(pattern=r"^/[^\s;{}\"'\\#]*$")] | None = None
+    """What takes the place of the location's own path; left out, the path goes on as it came."""
+    websocket: bool = False
+    """Connections may be upgraded to WebSockets."""
+    streaming: bool = False
+    """Answers are passed on as they come, not gathered first."""
+    timeout: Seconds | None = None
+    """Seconds that the service may take to read and to answer; nginx's own 60 where left out."""
+    connect_timeout: Seconds | None = None
+    max_body_size: Size | None = None
+    """The site's where left out."""
+    headers: Mapping[Word, str] = FORWARDED
+    """Headers of the request to the service."""
+    extra: tuple[Directive, ...] = ()
+    """Directives that there is no field for, as they stand in the file."""
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if (self.service is None) == (self.upstream is None):
+            raise ConfigError(
+                "a location leads to one place",
+                "found both or neither of service and upstream",
+                "write either service: NAME or upstream: HOST:PORT",
+            )
+        if self.port is not None and self.service is None:
+            raise ConfigError("port belongs to a service", "an upstream has its port in its address")
+        return self
+
+
+class Tls(Model):
+    """HTTPS, by certificate files on the server."""
+
+    certificate: AbsolutePath
+    key: AbsolutePath
+    """The private key's file; the key itself never leaves the server."""
+    port: Port = 443
+    redirect: bool = True
+    """Requests to the plain port are sent to this one; else both ports serve the site."""
+
+
+class Site(Model):
+    """One file of nginx's sites-enabled."""
+
+    listen: Port = 80
+    default: bool = False
+    """Also answers requests for names that no site has."""
+    server_names: tuple[Word, ...] = ("_",)
+    max_body_size: Size = "100m"
+    tls: Tls | None = None
+    locations: Mapping[Annotated[str, Field(pattern=r"^((=|~|~\*|\^~) )?[^\s;{}]+$")], Location]
+    extra: tuple[Directive, ...] = ()
+    """Directives of the server block that there is no field for."""
+
+
+class ReverseProxy(Model):
+    """All sites of this project, by the name of their file."""
+
+    sites: Mapping[Name, Site]
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        owners: dict[tuple[int, str], str] = {}
+        for file, site in self.sites.items():
+            for port, name in served(site):
+                taken = owners.setdefault((port, name), file)
+                if taken != file:
+                    raise ConfigError(
+                        f"sites {taken} and {file} both serve {name} on port {port}",
+                        "nginx would give all requests to one of them",
+                        "give them different serverNames",
+                    )
+        return self
+
+
+def served(site: Site) -> list[tuple[int, str]]:
+    """The ports and names that a site answers for."""
+    ports = [site.listen] + ([site.tls.port] if site.tls else [])
+    return [(port, name) for port in ports for name in site.server_names]

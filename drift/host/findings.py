@@ -1,0 +1,216 @@
+"""From what was read of the server to findings. Pure: nothing is read here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.bodies import nginx as body
+from config.reverse_proxy import ReverseProxy, Site, served
+from drift.compare import Difference, compare
+from drift.finding import ABSENT, Change, Finding, FindingClass, ObjectRef
+from drift.host import meaning
+from drift.kubernetes.secrets import Masker, telling
+from drift.path import Path, render
+from drift.rules import RELOAD
+from host.nginx import ENABLED, File, HostState
+
+NGINX = ObjectRef("Nginx", "", "nginx")
+MODE = "0644"
+OWNER = "root:root"
+_NO_ADDRESS = "address-of-{}:0"
+_SECRET_WORDS = ("authorization", "cookie")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """What is declared, what is live, and what was applied last: everything that findings come from."""
+
+    proxy: ReverseProxy
+    host: HostState
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """``CLUSTERIP:PORT`` by service, for the Services that there are."""
+    applied: Mapping[str, str] = field(default_factory=dict)
+    """The text of each site as it was applied last."""
+    masker: Masker = field(default_factory=Masker)
+
+
+def reference(site: str) -> ObjectRef:
+    """A site as the object of a finding."""
+    return ObjectRef("NginxSite", "", site)
+
+
+def findings(now: Situation) -> list[Finding]:
+    """All findings about the server."""
+    nginx = now.host.nginx
+    if not nginx.installed:
+        words = "nginx is not installed"
+        return [Finding(FindingClass.UNHEALTHY, NGINX, change=Change.STATE, live=words, note="apt-get install nginx")]
+    found = [finding for name, site in now.proxy.sites.items() for finding in _site(name, site, now)]
+    return [*found, *_state(now, {finding.object.name for finding in found}), *_others(now)]
+
+
+def declared_text(name: str, now: Situation) -> str:
+    """The site as it is to be, with a word in place of the address of a Service that is not there."""
+    site = now.proxy.sites[name]
+    services = {entry.service for entry in site.locations.values() if entry.service}
+    return body.site(site, {s: now.addresses.get(s, _NO_ADDRESS.format(s)) for s in services})
+
+
+def _site(name: str, site: Site, now: Situation) -> Iterator[Finding]:
+    file = now.host.site(name)
+    before = now.applied.get(name)
+    if file is None or file.kind == "broken link":
+        yield _missing(name, file, now)
+        return
+    if file.content is None:
+        text = f"{file.path} is no file that can be read ({file.kind})"
+        yield Finding(FindingClass.UNKNOWN, reference(name), change=Change.STATE, live=text)
+        return
+    try:
+        live = meaning.meaning(file.content)
+    except meaning.SyntaxProblem as err:
+        yield Finding(
+            FindingClass.DRIFT, reference(name), "content", live=str(err), declared="a valid site", when=file.changed
+        )
+    else:
+        applied = meaning.meaning(before) if before is not None else ABSENT
+        for difference in compare(meaning.meaning(declared_text(name, now)), live, applied):
+            yield _difference(name, site, file, difference, now)
+    owner = f"{file.owner}:{file.group}"
+    for path, found, wanted in (("mode", file.mode, MODE), ("owner", owner, OWNER)):
+        if found != wanted:
+            yield Finding(FindingClass.DRIFT, reference(name), path, live=found, declared=wanted, when=file.changed)
+
+
+def _missing(name: str, file: File | None, now: Situation) -> Finding:
+    kept = now.host.disabled(name)
+    cls = FindingClass.DRIFT if kept or file or name in now.applied else FindingClass.PENDING
+    note = f"disabled: it is only in {kept.path}" if kept else ""
+    if file is not None:
+        note = f"{file.path} leads to {file.target}, which is not there"
+    return Finding(cls, reference(name), change=Change.MISSING, declared=_summary(now.proxy.sites[name]), note=note)
+
+
+def _summary(site: Site) -> str:
+    return f"{' '.join(site.server_names)} on port {site.listen}: {', '.join(site.locations)}"
+
+
+def _difference(name: str, site: Site, file: File, found: Difference, now: Situation) -> Finding:
+    cls, note = found.cls or FindingClass.DRIFT, ""
+    if found.path[-1] == "proxy_pass" and isinstance(found.live, str):
+        address = found.live.partition("://")[2].partition("/")[0]
+        location = site.locations.get(str(found.path[-2]))
+        if location is not None and location.service and address not in now.addresses.values():
+            # the Service was made again: the program is as it was, the server is not
+            cls = FindingClass.DRIFT
+            note = f"no Service has the address {address}; {location.service} " + (
+                f"has {now.addresses[location.service]}" if location.service in now.addresses else "is not there"
+            )
+    live, hidden_live = _shown(found.path, found.live, now)
+    declared, hidden = _shown(found.path, found.declared, now)
+    return Finding(
+        cls,
+        reference(name),
+        render(found.path),
+        found.change,
+        live=live,
+        declared=declared,
+        when=file.changed,
+        note=note,
+        secret=hidden or hidden_live,
+        revision=_revision(found.live) if hidden_live else "",
+    )
+
+
+def _shown(path: Path, value: Any, now: Situation) -> tuple[Any, bool]:
+    """The value without what is secret in it: credentials in headers are told by their names."""
+    if isinstance(value, dict):
+        parts = {key: _shown((*path, key), part, now) for key, part in value.items()}
+        return {key: part for key, (part, _) in parts.items()}, any(hidden for _, hidden in parts.values())
+    if not isinstance(value, str):
+        return value, False
+    names = [str(step).lower() for step in path]
+    if not value.startswith("$") and any(telling(n) or any(w in n for w in _SECRET_WORDS) for n in names):
+        return "(secret)", True
+    text = now.masker.text(value)
+    return text, text != value
+
+
+def _revision(value: Any) -> str:
+    return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def _state(now: Situation, differing: set[str]) -> Iterator[Finding]:
+    """What nginx does. What follows from a file that differs, and ends with that, is not told twice."""
+    nginx, own = now.host.nginx, {f"{ENABLED}/{name}" for name in now.proxy.sites}
+    if not nginx.running:
+        note = "; ".join(f"port {port} is taken by {who}" for port, who in nginx.taken.items())
+        yield Finding(
+            FindingClass.DRIFT, NGINX, "state", live="stopped", declared="running", note=note or "nothing is served"
+        )
+    elif ours := sorted(path.rpartition("/")[2] for path in nginx.newer if path in own):
+        for name in (name for name in ours if name not in differing):
+            yield Finding(
+                FindingClass.STALE,
+                reference(name),
+                change=Change.STATE,
+                live="nginx runs an older configuration than this file",
+                when=nginx.since,
+                conditions=frozenset({RELOAD}),
+            )
+    elif nginx.newer:
+        text = f"nginx has not read {', '.join(nginx.newer)} since it was changed"
+        yield Finding(
+            FindingClass.STALE, NGINX, change=Change.STATE, live=text, when=nginx.since, note="not this project's file"
+        )
+    if not nginx.valid and not any(f"{ENABLED}/{name}" in nginx.words for name in differing):
+        yield Finding(
+            FindingClass.UNHEALTHY,
+            NGINX,
+            change=Change.STATE,
+            live=_complaint(nginx.words),
+            note="what runs goes on running, but nginx would not start again, and nothing new is served",
+        )
+
+
+def _complaint(words: str) -> str:
+    lines = [line for line in words.splitlines() if "[emerg]" in line] or words.splitlines()
+    return lines[0].removeprefix("nginx: ") if lines else "nginx -t fails"
+
+
+def _others(now: Situation) -> Iterator[Finding]:
+    """Sites of others that nginx might give our requests to."""
+    own = {f"{ENABLED}/{name}" for name in now.proxy.sites}
+    wanted = {(str(port), name): site for site, entry in now.proxy.sites.items() for port, name in served(entry)}
+    for path, file in sorted(now.host.files.items()):
+        if path in own or file.content is None or "/sites-available/" in path or path.endswith("/nginx.conf"):
+            continue
+        clashes = sorted(_clashes(file.content, wanted))
+        if clashes:
+            port, name, site = clashes[0]
+            first = min(path, f"{ENABLED}/{site}")
+            yield Finding(
+                FindingClass.FOREIGN,
+                reference(path.rpartition("/")[2]),
+                change=Change.ADDED,
+                live=f"{path} serves {name or 'any name'} on port {port}, as {site} does",
+                when=file.changed,
+                note="nginx gives the requests to " + ("it" if first == path else f"{site}, which comes first"),
+            )
+
+
+def _clashes(content: str, wanted: Mapping[tuple[str, str], str]) -> set[tuple[str, str, str]]:
+    try:
+        servers = list(meaning.servers(content))
+    except meaning.SyntaxProblem:
+        return set()
+    return {
+        (port, name, wanted[port, name])
+        for ports, names in servers
+        for port in ports
+        for name in names
+        if (port, name) in wanted
+    }

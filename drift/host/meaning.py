@@ -1,0 +1,185 @@
+"""What a file of nginx says, as a plain structure: comments, blanks, quotes and ways to write a time do not count.
+
+Two files with the same meaning are served alike, so only a difference of meaning is drift.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+Tree = dict[str, Any]
+Directive = Mapping[str, Any]
+
+_KEYED = frozenset({"proxy_set_header", "proxy_hide_header", "proxy_pass_header", "add_header", "set", "error_page"})
+"""Directives of which several stand side by side, told apart by their first word."""
+_IN_ORDER = frozenset({"rewrite", "return", "if", "set", "break", "allow", "deny"})
+"""Directives whose order among each other decides."""
+_TIMES = re.compile(r"(?:_timeout|_delay|_time|^expires|_valid)$")
+_SIZES = re.compile(r"(?:_size)$")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_TIME = re.compile(r"(\d+)(ms|s|m|h|d|w)?")
+_PARTS = re.compile(r"(\d+)([kmg]?)", re.IGNORECASE)
+
+
+class SyntaxProblem(ValueError):  # noqa: N818  said in the words of the parser
+    """The text is no configuration of nginx."""
+
+
+def parse(text: str) -> list[dict[str, Any]]:
+    """The directives of a site's file, as crossplane has them, comments included.
+
+    :raises SyntaxProblem: where it is none.
+    """
+    import crossplane
+
+    with tempfile.NamedTemporaryFile("w", suffix=".conf", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+        file.flush()
+        # the file's place in the whole is not known to the parser: its directives stand in `http`
+        payload = crossplane.parse(
+            file.name, single=True, comments=True, check_ctx=False, check_args=False, catch_errors=True
+        )
+    config = payload["config"][0]
+    if payload["errors"]:
+        words = str(payload["errors"][0]["error"]).replace(file.name, "the file")
+        raise SyntaxProblem(words)
+    return list(config["parsed"])
+
+
+@lru_cache(maxsize=64)
+def _meaning(text: str) -> Tree:
+    return tree(parse(text))
+
+
+def meaning(text: str) -> Tree:
+    """The structure of a file.
+
+    :raises SyntaxProblem: where it is no configuration of nginx.
+    """
+    return _meaning(text)
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two files are served alike."""
+    if one == other:
+        return True
+    try:
+        return meaning(one) == meaning(other)
+    except SyntaxProblem:
+        return False
+
+
+def tree(directives: Iterable[Directive]) -> Tree:
+    """Directives as a structure of names: blocks and keyed directives become maps, repeated ones lists."""
+    found: Tree = {}
+    several: dict[str, list[str]] = {}
+    order = []
+    for directive in directives:
+        name, words = str(directive["directive"]), list(directive["args"])
+        if name == "#":
+            continue
+        if name in _IN_ORDER or (name == "location" and words and words[0].startswith("~")):
+            order.append(" ".join([name, *words]))
+        if "block" in directive:
+            _put(found.setdefault(name, {}), _label(name, words, directive["block"]), tree(directive["block"]))
+        elif name in _KEYED and words:
+            _put(found.setdefault(name, {}), words[0], " ".join(words[1:]))
+        else:
+            several.setdefault(name, []).append(_value(name, words))
+    for name, values in several.items():
+        found[name] = values[0] if len(values) == 1 else sorted(values)
+    if len(order) > 1:
+        found["(order)"] = order
+    return found
+
+
+def _label(name: str, words: list[str], block: list[Directive]) -> str:
+    if name != "server":
+        return " ".join(words)
+    ports = sorted({_listen(d["args"]).split()[0] for d in block if d["directive"] == "listen"}) or ["80"]
+    names = [word for d in block if d["directive"] == "server_name" for word in d["args"]]
+    return " ".join([",".join(ports), *names[:1]])
+
+
+def _put(place: Tree, key: str, value: Any) -> None:
+    number, free = 1, key
+    while free in place:
+        number += 1
+        free = f"{key} ({number})"
+    place[free] = value
+
+
+def _value(name: str, words: list[str]) -> str:
+    if name == "listen":
+        return _listen(words)
+    if name == "server_name":
+        return " ".join(sorted(words))
+    if len(words) == 1 and _TIMES.search(name):
+        return _seconds(words[0])
+    if len(words) == 1 and _SIZES.search(name):
+        return _bytes(words[0])
+    return " ".join(words)
+
+
+def _listen(words: list[str]) -> str:
+    """`80`, `*:80` and `0.0.0.0:80` are one address; `default` is the old word for `default_server`."""
+    address, *options = words
+    address = address.removeprefix("*:").removeprefix("0.0.0.0:")
+    return " ".join([address, *sorted("default_server" if o == "default" else o for o in options)])
+
+
+def _seconds(text: str) -> str:
+    parts = list(_TIME.finditer(text.replace(" ", "")))
+    if not parts or "".join(part.group() for part in parts) != text.replace(" ", ""):
+        return text
+    total = sum(int(part[1]) * _UNITS[part[2] or "s"] for part in parts)
+    return f"{total:g}s" if total < 1_000_000 else f"{int(total)}s"
+
+
+def _bytes(text: str) -> str:
+    match = _PARTS.fullmatch(text)
+    if not match:
+        return text
+    value = int(match[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[match[2].lower()]
+    for unit, size in (("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10)):
+        if value and value % size == 0:
+            return f"{value // size}{unit}"
+    return str(value)
+
+
+def servers(text: str) -> Iterator[tuple[set[str], set[str]]]:
+    """The ports and the names of each server block of a file.
+
+    :raises SyntaxProblem: where it is no configuration of nginx.
+    """
+    for directive in parse(text):
+        if directive["directive"] == "server" and "block" in directive:
+            block = directive["block"]
+            listening = [_listen(d["args"]) for d in block if d["directive"] == "listen"] or ["80"]
+            ports = {entry.split()[0].rpartition(":")[2] for entry in listening}
+            names = {word for d in block if d["directive"] == "server_name" for word in d["args"]} or {""}
+            defaults = {"_"} if any("default_server" in entry.split() for entry in listening) else set()
+            yield ports, names | defaults
+
+
+def upstreams(text: str) -> list[tuple[str, str]]:
+    """Each address that the file passes requests to, `HOST:PORT`, with the location it stands in.
+
+    :raises SyntaxProblem: where it is no configuration of nginx.
+    """
+    return list(_upstreams(parse(text), ""))
+
+
+def _upstreams(directives: Iterable[Directive], where: str) -> Iterator[tuple[str, str]]:
+    for directive in directives:
+        name, words = directive["directive"], directive["args"]
+        if name == "proxy_pass" and words:
+            yield words[0].partition("://")[2].partition("/")[0], where
+        elif name == "server" and "block" not in directive and words:
+            yield words[0], where
+        if "block" in directive:
+            yield from _upstreams(directive["block"], " ".join(words) if name == "location" else where)

@@ -1,0 +1,101 @@
+"""What this project never touches, in code: asked before every request to the server and for every resource.
+
+Plane runs beside FlowMaster on the same server and is none of its business: its files, its containers, its ports.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from host.errors import PolicyError
+
+PLANE_PORTS = frozenset({8083, 8012})
+"""Plane's web page and its MCP server, on the server itself. Inside the cluster such a number means nothing."""
+WRITABLE = re.compile(r"/etc/nginx/(sites-enabled|sites-available)/[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+"""Every file on the server that may be written: the sites, and nothing else."""
+VERBS = frozenset({"read", "change"})
+"""Everything that may be asked of the server."""
+
+_PLANE_PATH = re.compile(r"/opt/plane[^\s'\";]*")
+_PLANE_NAME = re.compile(r"(?<![\w.-])plane[-_][a-z][\w-]*")
+_PORT = re.compile(r"(?:listen\s+(?:[^\s;:]*:)?|(?:https?://|server\s+)[^\s;/:]+:)(\d+)")
+_HOST_PORTS = frozenset({"hostPort", "nodePort", "host_port", "node_port"})
+
+
+def check_site(name: str, content: str | None) -> None:
+    """Refuse a site that is not ours to write, or that touches what is Plane's.
+
+    :raises PolicyError: naming what it is.
+    """
+    path = f"/etc/nginx/sites-enabled/{name}"
+    if not WRITABLE.fullmatch(path):
+        raise _refused(f"the file {path}", "only sites of nginx with plain names are written on the server")
+    if "plane" in name:
+        raise _refused(f"the site {name}", "Plane's sites are its own")
+    text = content or ""
+    for pattern in (_PLANE_PATH, _PLANE_NAME):
+        if match := pattern.search(text):
+            raise _refused(f"site {name}: {match[0]}", "Plane's files and containers are its own")
+    for match in _PORT.finditer(text):
+        if int(match[1]) in PLANE_PORTS:
+            raise _refused(f"site {name}: port {match[1]}", "Plane listens there")
+
+
+def check_request(request: Mapping[str, Any]) -> None:
+    """Refuse a request to the server that is not among those this project makes.
+
+    :raises PolicyError: naming what it is.
+    """
+    verb = request.get("verb")
+    if verb not in VERBS:
+        raise _refused(f"the request {verb!r}", f"the server is asked for nothing but {', '.join(sorted(VERBS))}")
+    if verb == "change":
+        check_site(str(request["name"]), request["content"])
+
+
+def check_resource(kind: str, name: str, inputs: Mapping[str, Any], namespace: str) -> None:
+    """Refuse a resource that names what is Plane's, another namespace, or a file that is not ours.
+
+    :raises PolicyError: naming what it is.
+    """
+    if kind.startswith("kubernetes:"):
+        _check_object(kind, name, inputs, namespace)
+    for where, value in _strings(inputs):
+        if match := _PLANE_PATH.search(value):
+            raise _refused(f"{name}: {where}: {match[0]}", "Plane's files are its own")
+        if kind.startswith(("command:", "pulumi-python:")) and (match := _PLANE_NAME.search(value)):
+            raise _refused(f"{name}: {where}: {match[0]}", "Plane's containers are its own")
+
+
+def _check_object(kind: str, name: str, inputs: Mapping[str, Any], namespace: str) -> None:
+    metadata = inputs.get("metadata")
+    own = metadata.get("namespace") if isinstance(metadata, Mapping) else None
+    if kind.endswith(":Namespace"):
+        own = metadata.get("name") if isinstance(metadata, Mapping) else None
+    if isinstance(own, str) and own != namespace:
+        raise _refused(f"{name}: namespace {own}", f"the stack owns {namespace} alone")
+    for where, key, value in _leaves(inputs):
+        if key in _HOST_PORTS and value in PLANE_PORTS:
+            raise _refused(f"{name}: {where}: port {value} of the server", "Plane listens there")
+
+
+def _strings(value: Any) -> Iterator[tuple[str, str]]:
+    return ((where, leaf) for where, _, leaf in _leaves(value) if isinstance(leaf, str))
+
+
+def _leaves(value: Any, where: str = "", key: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Where each plain value stands, its key and itself. What is not known before the update is left out."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _leaves(part, f"{where}.{name}" if where else str(name), str(name))
+    elif isinstance(value, (list, tuple)):
+        for index, part in enumerate(value):
+            yield from _leaves(part, f"{where}[{index}]", key)
+    elif isinstance(value, (str, int)):
+        yield where, key, value
+
+
+def _refused(what: str, why: str) -> PolicyError:
+    return PolicyError(f"refused: {what}", why, "this project must never touch that: take it out of the configuration")

@@ -1,0 +1,59 @@
+"""Asking nginx itself, on the server, whether its locations answer."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from host.remote.common import Json
+
+GATEWAY_ERRORS = frozenset({502, 504})
+"""What nginx says where the service behind it does not answer. Any other status comes from the service itself."""
+PATIENCE = 15.0
+"""Seconds until a location must have answered once."""
+_ONCE = 5.0
+
+
+def ask(checks: list[Json], once: bool) -> list[Json]:
+    """Whether each location answers: `path`, `ok` and `words`. Asked again until PATIENCE runs out, or `once`."""
+    if not checks:
+        return []
+    with ThreadPoolExecutor(len(checks)) as pool:
+        return list(pool.map(lambda check: _settled(check, 0.0 if once else PATIENCE), checks))
+
+
+def _settled(check: Json, patience: float) -> Json:
+    deadline = time.monotonic() + patience
+    while True:
+        words = _words(check)
+        if not words or time.monotonic() >= deadline:
+            return {"path": check["path"], "ok": not words, "words": words}
+        time.sleep(0.1)
+
+
+def _words(check: Json) -> str:
+    """What is wrong with the answer; nothing where it is one."""
+    connection = _connection(check)
+    try:
+        connection.request("GET", check["path"], headers={"Host": check["host"], "Connection": "close"})
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as err:
+        return f"does not answer: {str(err) or type(err).__name__}"
+    finally:
+        connection.close()
+    return f"answers {status} {http.client.responses.get(status, '')}" if status in GATEWAY_ERRORS else ""
+
+
+def _connection(check: Json) -> http.client.HTTPConnection:
+    address, port = "127.0.0.1", int(check["port"])
+    if not check.get("tls"):
+        return http.client.HTTPConnection(address, port, timeout=_ONCE)
+    connection = http.client.HTTPConnection(address, port, timeout=_ONCE)
+    # whether the certificate is good is for browsers to say; here it is asked whether the location answers
+    context = ssl._create_unverified_context()  # noqa: S323
+    plain = socket.create_connection((address, port), timeout=_ONCE)
+    connection.sock = context.wrap_socket(plain, server_hostname=check["host"])
+    return connection
