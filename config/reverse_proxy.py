@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -73,6 +73,8 @@ class Location(Model):
     """What takes the place of the location's own path; left out, the path goes on as it came."""
     websocket: bool = False
     """Connections may be upgraded to WebSockets."""
+    http_version: Literal["1.0", "1.1"] | None = "1.1"
+    """How the service is spoken to; ``null`` leaves it to nginx."""
     streaming: bool = False
     """Answers are passed on as they come, not gathered first."""
     timeout: Seconds | None = None
@@ -116,7 +118,8 @@ class Site(Model):
     default: bool = False
     """Also answers requests for names that no site has."""
     server_names: tuple[Word, ...] = ("_",)
-    max_body_size: Size = "100m"
+    max_body_size: Size | None = "100m"
+    """The largest request; ``null`` leaves it to nginx.conf."""
     tls: Tls | None = None
     locations: Mapping[Annotated[str, Field(pattern=r"^((=|~|~\*|\^~) )?[^\s;{}]+$")], Location]
     extra: tuple[Directive, ...] = ()
@@ -131,6 +134,8 @@ class ReverseProxy(Model):
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
         owners: dict[tuple[int, str], str] = {}
+        if not self.sites:
+            raise ConfigError("reverseProxy has no sites", "", "name one, or leave reverseProxy out")
         for file, site in self.sites.items():
             for port, name in served(site):
                 taken = owners.setdefault((port, name), file)
@@ -146,4 +151,5 @@ class ReverseProxy(Model):
 def served(site: Site) -> list[tuple[int, str]]:
     """The ports and names that a site answers for."""
     ports = [site.listen] + ([site.tls.port] if site.tls else [])
-    return [(port, name) for port in ports for name in site.server_names]
+    names = [*(site.server_names or ("",)), *(["_"] if site.default else [])]
+    return [(port, name) for port in ports for name in dict.fromkeys(names)]

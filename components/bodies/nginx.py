@@ -40,8 +40,8 @@ def site(site: Site, addresses: Mapping[str, str]) -> str:
 
 def checks(site: Site) -> list[Check]:
     """What to ask in order to see that every location answers. Locations by a pattern have no path to ask for."""
-    host = site.server_names[0]
-    host = "localhost" if host == "_" or "*" in host or host.startswith("~") else host
+    plain = [name for name in site.server_names if name != "_" and "*" not in name and not name.startswith(("~", "."))]
+    host = plain[0] if plain else "localhost"
     tls = site.tls is not None
     port = site.tls.port if site.tls else site.listen
     paths = [path.partition(" ")[2] or path for path in site.locations if not path.startswith("~")]
@@ -54,7 +54,7 @@ def _listen(port: int, site: Site, how: str) -> list[str]:
 
 
 def _names(site: Site) -> list[str]:
-    return [f"server_name {' '.join(site.server_names)};"]
+    return [f"server_name {' '.join(site.server_names)};"] if site.server_names else []
 
 
 def _redirect(port: int) -> list[str]:
@@ -63,7 +63,8 @@ def _redirect(port: int) -> list[str]:
 
 def _body(site: Site, addresses: Mapping[str, str]) -> Iterator[str]:
     yield ""
-    yield f"client_max_body_size {site.max_body_size};"
+    if site.max_body_size:
+        yield f"client_max_body_size {site.max_body_size};"
     if site.tls:
         yield f"ssl_certificate {site.tls.certificate};"
         yield f"ssl_certificate_key {site.tls.key};"
@@ -78,7 +79,8 @@ def _body(site: Site, addresses: Mapping[str, str]) -> Iterator[str]:
 
 def _location(location: Location, addresses: Mapping[str, str]) -> Iterator[str]:
     yield f"proxy_pass http://{target(location, addresses)}{location.path or ''};"
-    yield "proxy_http_version 1.1;"
+    if location.http_version:
+        yield f"proxy_http_version {location.http_version};"
     for name, value in ({**_WEBSOCKET, **location.headers} if location.websocket else location.headers).items():
         yield f"proxy_set_header {name} {_quoted(value)};"
     if location.connect_timeout:

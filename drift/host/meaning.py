@@ -85,7 +85,10 @@ def tree(directives: Iterable[Directive]) -> Tree:
         if name in _IN_ORDER or (name == "location" and words and words[0].startswith("~")):
             order.append(" ".join([name, *words]))
         if "block" in directive:
-            _put(found.setdefault(name, {}), _label(name, words, directive["block"]), tree(directive["block"]))
+            within = tree(directive["block"])
+            if name == "server":
+                within.setdefault("listen", "80")
+            _put(found.setdefault(name, {}), _label(name, words, directive["block"]), within)
         elif name in _KEYED and words:
             _put(found.setdefault(name, {}), words[0], " ".join(words[1:]))
         else:
@@ -119,7 +122,7 @@ def _value(name: str, words: list[str]) -> str:
     if name == "server_name":
         return " ".join(sorted(words))
     if len(words) == 1 and _TIMES.search(name):
-        return _seconds(words[0])
+        return seconds(words[0])
     if len(words) == 1 and _SIZES.search(name):
         return _bytes(words[0])
     return " ".join(words)
@@ -132,7 +135,8 @@ def _listen(words: list[str]) -> str:
     return " ".join([address, *sorted("default_server" if o == "default" else o for o in options)])
 
 
-def _seconds(text: str) -> str:
+def seconds(text: str) -> str:
+    """A time of nginx in seconds: `1h` is `3600s`; what is none stays as it is."""
     parts = list(_TIME.finditer(text.replace(" ", "")))
     if not parts or "".join(part.group() for part in parts) != text.replace(" ", ""):
         return text
