@@ -90,8 +90,8 @@ class Probe(Model):
 
     http: Annotated[str, Field(pattern=r"^/")] | None = None
     """The path to GET on the service's port; a TCP connection where there is none."""
-    port: Port | None = None
-    """Another port than the service's own."""
+    port: Port | Name | None = None
+    """Another port than the service's own, by number or name."""
     initial_delay: Annotated[int, Field(ge=0)] | None = None
     """Seconds."""
     period: Annotated[int, Field(ge=1)] | None = None
@@ -140,6 +140,8 @@ class Conventions(Model):
     """``memory``: the catalogue's memory as the request and :func:`memory_limit` of it as the limit."""
     security: Literal["restricted", "none"] = "restricted"
     """``restricted``: no privilege escalation, no capabilities, the runtime's seccomp profile, no API token."""
+    port_name: Name | Literal[""] = "http"
+    """The name of each service's own port; ``""``: it has none."""
     strategy: Literal["surge", "default"] = "surge"
     """``surge``: never fewer ready pods than replicas during an update; ``default``: as Kubernetes has it."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = "Always"
@@ -164,8 +166,8 @@ class Service(Model):
     port: Port | None = None
     """Where the container listens; left out only where nobody knows: then there is no Service and no probe."""
     extra_ports: tuple[ServicePort, ...] = ()
-    port_name: Name | None = "http"
-    """The name of the port in the pod and the Service; ``null`` for an unnamed one."""
+    port_name: Name | Literal[""] | None = None
+    """The name of the port in the pod and the Service, where it is not that of the conventions; ``""`` for none."""
     node_port: Port | None = None
     """Also served on this port of every node."""
     memory: Quantity | None = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+REPLACE = "$replace"
+REMOVE = "$remove"
 _KEYS = ("name", "mountPath", "containerPort", "port", "ip")
 
 
@@ -12,8 +14,11 @@ def merged(body: Any, patch: Any) -> Any:
     """``body`` with a JSON merge patch (RFC 7386) applied: ``null`` removes a key, mappings merge, all else replaces.
 
     Beyond the RFC, lists whose items carry a name (``name``, ``mountPath``, ``containerPort``, ``port`` or ``ip``)
-    merge item by item; an item ``{name: x, $remove: true}`` removes its namesake.
+    merge item by item; an item ``{name: x, $remove: true}`` removes its namesake, and ``{$replace: [...]}`` stands
+    for a list that is not to be merged.
     """
+    if isinstance(patch, Mapping) and set(patch) == {REPLACE}:
+        return patch[REPLACE]
     if isinstance(patch, Mapping):
         result = dict(body) if isinstance(body, Mapping) else {}
         for key, value in patch.items():
@@ -39,7 +44,7 @@ def _list_key(body: list[Any], patch: list[Any]) -> str | None:
 def _merged_list(body: list[Any], patch: list[Any], key: str) -> list[Any]:
     by_key = {item[key]: item for item in body}
     for item in patch:
-        if item.get("$remove"):
+        if item.get(REMOVE):
             by_key.pop(item[key], None)
         else:
             by_key[item[key]] = merged(by_key.get(item[key]), item)

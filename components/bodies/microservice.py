@@ -164,8 +164,8 @@ def _container_ports(settings: Settings, name: str) -> list[ContainerPort]:
     ports: list[ContainerPort] = []
     if entry.port is not None:
         ports.append({"containerPort": entry.port, "protocol": "TCP"})
-        if entry.port_name:
-            ports[0]["name"] = entry.port_name
+        if port_name := _port_name(settings, name):
+            ports[0]["name"] = port_name
     for extra in entry.extra_ports:
         number = extra.port if extra.target is None else extra.target
         if isinstance(number, int):
@@ -176,13 +176,18 @@ def _container_ports(settings: Settings, name: str) -> list[ContainerPort]:
     return ports
 
 
+def _port_name(settings: Settings, name: str) -> str:
+    own = settings.services[name].port_name
+    return settings.conventions(name).port_name if own is None else own
+
+
 def _service_ports(settings: Settings, name: str) -> list[ServicePortBody]:
     entry = settings.services[name]
     ports: list[ServicePortBody] = []
     if entry.port is not None:
         main: ServicePortBody = {"port": entry.port, "targetPort": entry.port, "protocol": "TCP"}
-        if entry.port_name:
-            main["name"] = entry.port_name
+        if port_name := _port_name(settings, name):
+            main["name"] = port_name
         if entry.node_port:
             main["nodePort"] = entry.node_port
         ports.append(main)

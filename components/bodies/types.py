@@ -55,7 +55,7 @@ class ContainerPort(TypedDict):
 class ProbeBody(TypedDict):
     """A question the kubelet asks a container."""
 
-    tcpSocket: NotRequired[dict[str, int]]
+    tcpSocket: NotRequired[dict[str, int | str]]
     httpGet: NotRequired[dict[str, str | int]]
     initialDelaySeconds: NotRequired[int]
     periodSeconds: NotRequired[int]
