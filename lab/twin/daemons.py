@@ -27,7 +27,8 @@ def _daemon(
     return {
         "name": name,
         "argv": argv,
-        "env": {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"} | env,
+        # Twice the usual heap between collections: memory is there, the cores are busy.
+        "env": {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "GOGC": "200"} | env,
         "after": list(after),
         "ready": ready,
     }

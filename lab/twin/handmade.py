@@ -3,17 +3,19 @@
 import base64
 import json
 import shutil
+import socket
 import string
-import urllib.request
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import yaml
 
 from lab.twin import images, keys, service
-from lab.twin.api import Api, Body, ready_pods, wait_until, why_unready
+from lab.twin.api import Api, ready_pods, wait_until, why_unready
 from lab.twin.errors import TwinError
 from lab.twin.twin import Twin
 
@@ -28,7 +30,9 @@ COMPOSE_PROJECTS = (
 )
 UNHEALTHY = "plane-space"
 _PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
-_PATIENCE = 90.0
+_PATIENCE = 120.0
+_STEADY = 2.2
+_HTTP_PATIENCE = 10.0
 
 
 def make(twin: Twin) -> None:
@@ -44,22 +48,36 @@ def make(twin: Twin) -> None:
 
 
 def _cluster(twin: Twin) -> None:
-    # While the controllers wait, no pod starts with an image that is replaced a moment later.
+    twin.exec(["kubectl", "create", "namespace", NAMESPACE])
+    others = [name for name in running_images() if name != GATEWAY]
+    with ThreadPoolExecutor(1) as pool, twin.api() as api:
+        # The gateway first: its restarts take a while, and the others come up meanwhile.
+        _apply(twin, [GATEWAY], shared_manifests(twin))
+        wait_until(f"{GATEWAY} running", partial(_gateway_runs, api), _PATIENCE, partial(_why_unready, api, _PODS))
+        restarted = pool.submit(_restart_gateway, twin)
+        _apply(twin, others)
+        twin.say("deployments applied, and their images set")
+        restarted.result()
+        wait_until("the pods", partial(_all_ready, api), _PATIENCE, partial(_why_unready, api, _PODS), pause=0.5)
+        twin.say(f"{RUNNING_PODS} pods ready")
+
+
+def _apply(twin: Twin, names: list[str], shared: str = "") -> None:
+    """kubectl apply, then kubectl set image, as people did at different times.
+
+    The controllers wait meanwhile: no pod starts with an image that is replaced a moment later.
+    """
     twin.pause_process("kube-controller-manager")
     try:
-        twin.exec(["kubectl", "create", "namespace", NAMESPACE])
-        twin.exec(["kubectl", "apply", "--filename", "-"], text=manifests(twin))
-        changes = "".join(f"deployment/{name} {name}={image}\n" for name, image in running_images().items())
-        set_image = ["kubectl", "set", "image", "--namespace", NAMESPACE]
+        texts = [(SOURCE / "kubernetes" / f"{name}.yaml").read_text() for name in names]
+        twin.exec(["kubectl", "apply", "--filename", "-"], text="---\n".join([*filter(None, [shared]), *texts]))
+        running = running_images()
+        changes = "".join(f"deployment/{name} {name}={running[name]}\n" for name in names)
+        # Thirty short runs, none of which lives long enough to need its memory collected.
+        set_image = ["env", "GOGC=off", "GOMAXPROCS=1", "kubectl", "set", "image", "--namespace", NAMESPACE]
         twin.exec(["xargs", "--max-procs=4", "--max-lines=1", *set_image], text=changes)
     finally:
         twin.start_process("kube-controller-manager")
-    twin.say("deployments applied, and their images set")
-    with twin.api() as api:
-        _restart_gateway(twin, api)
-        twin.say(f"{GATEWAY} crashed and started again {GATEWAY_RESTARTS} times")
-        wait_until("the pods", partial(_all_ready, api), _PATIENCE, partial(_why_unready, api, _PODS), pause=0.5)
-        twin.say(f"{RUNNING_PODS} pods ready")
 
 
 def _all_ready(api: Api) -> bool:
@@ -70,11 +88,11 @@ def _why_unready(api: Api, path: str) -> str:
     return why_unready(api.items(path))
 
 
-def manifests(twin: Twin) -> str:
-    """All that was ever given to kubectl apply, with the twin's secrets filled in."""
-    shared = [_fill_in(twin, SOURCE / "shared" / f"{name}.yaml") for name in ("config", "secrets", "external-names")]
-    services = [path.read_text() for path in sorted((SOURCE / "kubernetes").glob("*.yaml"))]
-    return "---\n".join([*shared, *services])
+def shared_manifests(twin: Twin) -> str:
+    """ConfigMaps, Secrets with the twin's values, and the names of the databases."""
+    return "---\n".join(
+        _fill_in(twin, SOURCE / "shared" / f"{name}.yaml") for name in ("config", "secrets", "external-names")
+    )
 
 
 def running_images() -> dict[str, str]:
@@ -89,42 +107,52 @@ def _fill_in(twin: Twin, file: Path) -> str:
     return string.Template(file.read_text()).safe_substitute(values | encoded)
 
 
-def _restart_gateway(twin: Twin, api: Api) -> None:
-    """Makes its process exit as often as the real one did."""
-    selector = f"{_PODS}?labelSelector=app%3D{GATEWAY}"
-    reason = partial(_why_unready, api, selector)
-    for restarts in range(GATEWAY_RESTARTS):
-        wait_until(f"{GATEWAY} ended", partial(_end_gateway, twin, api, selector, restarts), _PATIENCE, reason)
-    wait_until(f"{GATEWAY} back", lambda: bool(_running_at(api.items(selector), GATEWAY_RESTARTS)), _PATIENCE, reason)
+_GATEWAY_PODS = f"{_PODS}?labelSelector=app%3D{GATEWAY}"
 
 
-def _end_gateway(twin: Twin, api: Api, selector: str, restarts: int) -> bool:
-    """Ends the process that was started again so many times; whether it was there and took the order."""
-    address = _running_at(api.items(selector), restarts)
-    return bool(address) and _told(twin, f"http://{address}:{GATEWAY_PORT}/fail?mode=exit")
-
-
-def _running_at(pods: list[Body], restarts: int) -> str:
-    """The address of the pod whose container runs after so many restarts; empty where there is none."""
-    for pod in pods:
+def _gateway(api: Api) -> tuple[int, str]:
+    """How often the gateway's container was started again, and its address while it runs, else nothing."""
+    for pod in api.items(_GATEWAY_PODS):
         for status in pod["status"].get("containerStatuses", []):
-            if status["restartCount"] == restarts and "running" in status["state"]:
-                return str(pod["status"].get("podIP", ""))
-    return ""
+            address = pod["status"].get("podIP", "") if "running" in status["state"] else ""
+            return status["restartCount"], address
+    return 0, ""
 
 
-def _told(twin: Twin, url: str) -> bool:
-    """Sends a POST from the server itself; whether it was answered."""
+def _gateway_runs(api: Api, restarts: int = 0) -> bool:
+    count, address = _gateway(api)
+    return bool(address) and count >= restarts
 
-    def post() -> bool:
-        request = urllib.request.Request(url, method="POST")  # noqa: S310 - a pod's address
+
+def _restart_gateway(twin: Twin) -> None:
+    """Makes its process exit as often as the real one did."""
+    with twin.api() as api:
+        reason = partial(_why_unready, api, _GATEWAY_PODS)
+        while (restarts := _gateway(api)[0]) < GATEWAY_RESTARTS:
+            # A container that ran for longer than twice the pause between restarts is started again at once.
+            time.sleep(_STEADY)
+            wait_until(f"{GATEWAY} told to exit", partial(_end_gateway, twin, api), _PATIENCE, reason)
+            wait_until(f"{GATEWAY} back", partial(_gateway_runs, api, restarts + 1), _PATIENCE, reason)
+    twin.say(f"{GATEWAY} crashed and started again {GATEWAY_RESTARTS} times")
+
+
+def _end_gateway(twin: Twin, api: Api) -> bool:
+    """Orders its process to exit; whether the order reached it. What became of the answer does not matter."""
+    _, address = _gateway(api)
+    if not address:
+        return False
+
+    def order() -> bool:
         try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=2) as answer:
-                return int(answer.status) == 200
+            connection = socket.create_connection((address, GATEWAY_PORT), timeout=_HTTP_PATIENCE)
         except OSError:
             return False
+        with connection, suppress(OSError):
+            connection.sendall(b"POST /fail?mode=exit HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n\r\n")
+            connection.recv(1)
+        return True
 
-    return twin.in_network(post)
+    return twin.in_network(order)
 
 
 def _containers(twin: Twin) -> None:
@@ -144,6 +172,7 @@ def _containers(twin: Twin) -> None:
         lambda: health(twin, UNHEALTHY) == "unhealthy",
         _PATIENCE,
         lambda: twin.exec(["docker", "ps", "--all"]).stdout,
+        pause=1.0,
     )
 
 

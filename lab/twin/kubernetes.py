@@ -113,8 +113,10 @@ def kubelet_configuration() -> dict[str, Any]:
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
         "imageGCHighThresholdPercent": 100,
         "imageMinimumGCAge": "24h",
-        # A crashed container is back within a second, not ten; the pause still doubles with each crash.
-        "featureGates": {"ReduceDefaultCrashLoopBackOffDecay": True},
+        # The pause before a crashed container's next start does not double up to five minutes. (It is more than this
+        # second all the same: the kubelet looks again after ten.)
+        "featureGates": {"KubeletCrashLoopBackOffMax": True},
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
     }
 
 

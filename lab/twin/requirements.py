@@ -24,7 +24,21 @@ _PROGRAMS = {
 }
 # What the twin shares with the machine; /usr/local is its own.
 _SEARCHED = "/usr/sbin:/usr/bin:/sbin:/bin"
+# File systems that an overlay cannot write to; the first is what a container's own disk is.
+_NO_DISK = {"overlay", "nfs", "nfs4", "cifs", "9p", "fuse.sshfs", "vfat"}
 _NETWORK_PLUGINS = Path("/usr/lib/cni/bridge")
+
+
+def check_folder(folder: Path, mounts: str | None = None) -> None:
+    """Raises TwinError where the server's disk cannot lie in that folder. `mounts` is as in /proc/self/mountinfo."""
+    remedy = "set FLOWMASTER_CACHE to a folder on a disk of this machine (ext4, xfs, btrfs)"
+    if "," in str(folder):
+        raise TwinError(f"the folder {folder} has a comma in its name, which mounts cannot have\n{remedy}")
+    found = (line.split(" ") for line in (mounts or Path("/proc/self/mountinfo").read_text()).splitlines())
+    kinds = {Path(words[4]): words[words.index("-") + 1] for words in found}
+    kind = next(kinds[parent] for parent in [folder, *folder.parents] if parent in kinds)
+    if kind in _NO_DISK:
+        raise TwinError(f"the folder {folder} is on a file system of kind {kind}, which cannot be layered\n{remedy}")
 
 
 def program(name: str) -> str:

@@ -139,7 +139,7 @@ def _pod_network() -> dict[str, Any]:
         "type": "bridge",
         "bridge": "cni0",
         "isGateway": True,
-        "ipMasq": True,
+        "ipMasq": False,  # there is no outside to hide pod addresses from, and its rules cost each pod a while
         "hairpinMode": True,
         "ipam": {
             "type": "host-local",

@@ -93,6 +93,7 @@ class Twin:
     def up(self) -> None:
         """Brings it up, or what of it is down; does nothing to one that is up."""
         requirements.check()
+        requirements.check_folder(state_folder(self.name))
         with self.locked():
             if self.is_up():
                 self.say(f"the twin {self.name} is up at {self._checked_address()}")

@@ -80,6 +80,27 @@ def test_missing_programs_are_named_by_their_packages(monkeypatch: pytest.Monkey
         requirements.check()
 
 
+MOUNTS = """\
+1 0 254:0 / / rw - overlay overlay rw
+2 1 254:1 / /data rw,relatime shared:1 - ext4 /dev/vdb rw
+3 1 254:2 / /home/ben/.cache rw - nfs4 server:/home rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ("/root/.cache/flowmaster/twins/demo", "kind overlay"),
+        ("/home/ben/.cache/flowmaster/twins/demo", "kind nfs4"),
+        ("/data/a,b/twins/demo", "has a comma"),
+    ],
+)
+def test_a_folder_that_cannot_hold_the_disk_is_refused_with_the_remedy(folder: str, reason: str) -> None:
+    with pytest.raises(TwinError, match=rf"{reason}.*\nset FLOWMASTER_CACHE"):
+        requirements.check_folder(Path(folder), MOUNTS)
+    requirements.check_folder(Path("/data/twins/demo"), MOUNTS)
+
+
 def test_one_process_at_a_time_works_on_a_twin() -> None:
     waited: list[bool] = []
     with (
