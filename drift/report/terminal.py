@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from itertools import groupby
 from typing import IO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from drift.engine import Exit, Report
 from drift.finding import Finding, FindingClass, ObjectRef
 from drift.report import summary
+from drift.report.layout import Cell, Painter, columns
 from drift.report.values import declared, field, on_server, outcome, who
 
 STYLES = {
@@ -29,47 +27,36 @@ _PIPED_WIDTH = 160
 """Columns where the output is no terminal: a file can be scrolled, and a log must not break values."""
 _NARROW = 100
 _CLASS = 11
-
-
-def console(stream: IO[str]) -> Console:
-    """A console on the stream; colours and width as the terminal and `NO_COLOR`, `COLUMNS` say."""
-    known = stream.isatty() or os.environ.get("COLUMNS")
-    return Console(file=stream, width=None if known else _PIPED_WIDTH, highlight=False, soft_wrap=False)
+_GAP = 2
 
 
 def show(report: Report, stream: IO[str]) -> None:
-    """Print the report: by object, the most pressing first, a summary last where the eye is."""
-    out = console(stream)
-    out.print(Text(summary.subject(report), style="dim"))
-    widths = _widths(report, out.width)
-    for ref, findings in _by_object(report.findings):
-        out.print()
-        out.print(Text(str(ref), style="bold"))
-        out.print(_table(findings, report, widths))
-    out.print()
-    for note in report.notes:
-        out.print(Text(note, style="dim"))
-    style = "bold green" if report.exit_code is Exit.CLEAN else STYLES[report.findings[0].cls]
-    out.print(Text(summary.headline(report), style=style))
+    """Print the report: by object, the most pressing first, a summary last where the eye is.
 
-
-def _widths(report: Report, width: int) -> tuple[int, int, int, int]:
-    """Columns for field, values, who and what follows: the same for all objects, so that the eye runs down them.
-
-    On a narrow terminal the last two have none, and stand below.
+    Colours and width are as the terminal, `NO_COLOR` and `COLUMNS` say.
     """
-    rows = report.findings
-    fields = max((len(field(row)) for row in rows), default=0)
-    values = max((len(_values(row)) for row in rows), default=0)
-    by = max((len(who(row, report.taken)) for row in rows), default=0)
-    after = max((len(outcome(row)) for row in rows), default=0)
-    room = width - _CLASS - 2 * 5
-    if width < _NARROW:
-        first = min(fields, room // 2)
-        return first, room - first, 0, 0
-    by, after = min(by, 26), min(after, 34)
-    first = min(fields, (room - by - after) * 9 // 20)
-    return first, min(values, room - by - after - first), by, after
+    terminal = stream.isatty()
+    known = terminal or os.environ.get("COLUMNS")
+    width = shutil.get_terminal_size().columns if known else _PIPED_WIDTH
+    stream.write("\n".join(lines(report, width, coloured=terminal and not os.environ.get("NO_COLOR"))) + "\n")
+
+
+def lines(report: Report, width: int, coloured: bool) -> Iterator[str]:
+    """The report, line by line, none longer than the width."""
+    paint = Painter(coloured)
+    yield from paint.wrapped([(summary.subject(report), "dim")], width)
+    widths = _widths(report, width)
+    for ref, findings in _by_object(report.findings):
+        yield ""
+        yield from paint.wrapped([(str(ref), "bold")], width)
+        for finding in findings:
+            for row in _rows(finding, report, widths):
+                yield from paint.row(row, (_CLASS, *widths), _GAP)
+    yield ""
+    for note in report.notes:
+        yield from paint.wrapped([(note, "dim")], width)
+    style = "bold green" if report.exit_code is Exit.CLEAN else STYLES[report.findings[0].cls]
+    yield from paint.wrapped([(summary.headline(report), style)], width)
 
 
 def _by_object(findings: list[Finding]) -> Iterator[tuple[ObjectRef, list[Finding]]]:
@@ -82,26 +69,40 @@ def _by_object(findings: list[Finding]) -> Iterator[tuple[ObjectRef, list[Findin
         yield ref, list(group)
 
 
-def _table(findings: list[Finding], report: Report, widths: tuple[int, int, int, int]) -> Table:
-    narrow = widths[2] == widths[3] == 0
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
-    for width in (_CLASS, *widths[: 2 if narrow else 4]):
-        table.add_column(width=max(width, 1), overflow="fold")
-    for finding in findings:
-        by, after = Text(who(finding, report.taken), style="dim"), Text(outcome(finding))
-        cells = [Text(f"  {finding.cls}", style=STYLES[finding.cls]), Text(field(finding)), _values(finding)]
-        table.add_row(*cells, *(() if narrow else (by, after)))
-        if narrow:
-            table.add_row("", by, after)
-        if finding.note:
-            table.add_row("", "", Text(finding.note, style="dim italic"))
-    return table
+def _widths(report: Report, width: int) -> tuple[int, ...]:
+    """Columns for field, values, who and what follows: the same for all objects, so that the eye runs down them.
+
+    On a narrow terminal the last two have none, and stand below.
+    """
+    rows = report.findings
+    room = width - _CLASS - _GAP
+    fields = max((columns(field(row)) for row in rows), default=0)
+    if width < _NARROW:
+        first = max(min(fields, room // 2), 1)
+        return first, max(room - _GAP - first, 1)
+    room -= 3 * _GAP
+    by = min(max((columns(who(row, report.taken)) for row in rows), default=0), 26)
+    after = min(max((columns(outcome(row)) for row in rows), default=0), 34)
+    first = min(fields, (room - by - after) * 9 // 20)
+    values = max((sum(columns(text) for text, _ in _values(row)) for row in rows), default=0)
+    return first, min(values, room - by - after - first), by, after
 
 
-def _values(finding: Finding) -> Text:
-    """What there is, and what should be: `3, declared 1`."""
-    text = Text(on_server(finding), style="red" if finding.heals else "")
+def _rows(finding: Finding, report: Report, widths: tuple[int, ...]) -> Iterator[list[Cell]]:
+    by: Cell = [(who(finding, report.taken), "dim")]
+    after: Cell = [(outcome(finding), "")]
+    first: list[Cell] = [[(f"  {finding.cls}", STYLES[finding.cls])], [(field(finding), "")], _values(finding)]
+    if len(widths) == 4:
+        yield [*first, by, after]
+    else:
+        yield first
+        yield [[], by, after]
+    if finding.note:
+        yield [[], [], [(finding.note, "dim italic")]]
+
+
+def _values(finding: Finding) -> Cell:
+    """What there is, and what should be: `3 ← 1`."""
     ours = declared(finding)
-    if ours:
-        text.append(" ← ", style="dim").append(ours, style="green")
-    return text
+    there = (on_server(finding), "red" if finding.heals else "")
+    return [there, (" ← ", "dim"), (ours, "green")] if ours else [there]
