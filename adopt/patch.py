@@ -26,6 +26,7 @@ def override(kind: str, name: str, rendered: Body, wanted: Body) -> Body:
     patch: Body = {}
     for difference in compare(target, full(kind, name, rendered), schema=schema(kind)):
         _add(patch, difference, wanted, rendered)
+    _keep_order(patch, merged(rendered, patch), wanted)
     remaining = compare(target, full(kind, name, merged(rendered, patch)), schema=schema(kind))
     if remaining:
         raise NotSayableError(render(remaining[0].path))
@@ -80,6 +81,41 @@ def _add(patch: Body, difference: Difference, wanted: Body, rendered: Body) -> N
             node[key] = None if value is ABSENT else copy.deepcopy(value)
             return
         node = node.setdefault(key, {})
+
+
+def _keep_order(patch: Body, made: Any, wanted: Any) -> None:
+    """Take lists whole where merging would put their elements in another order: pods would be rolled for it."""
+    if not isinstance(made, dict) or not isinstance(wanted, dict):
+        return
+    for key, value in wanted.items():
+        other: Any = made.get(key)
+        if isinstance(value, dict):
+            below = patch.setdefault(key, {}) if isinstance(patch.get(key, {}), dict) else {}
+            _keep_order(below, other, value)
+            if not below:
+                patch.pop(key, None)
+        elif _named_list(value) and _named_list(other):
+            if [item["name"] for item in value] != [item["name"] for item in other]:
+                patch[key] = {REPLACE: copy.deepcopy(value)}
+            else:
+                _keep_order_within(patch, key, other, value)
+
+
+def _keep_order_within(patch: Body, key: str, made: list[Body], wanted: list[Body]) -> None:
+    if REPLACE in patch.get(key, ()):
+        return
+    items: list[Body] = patch.get(key, [])
+    for ours, theirs in zip(made, wanted, strict=True):
+        own = next((item for item in items if item["name"] == theirs["name"]), {"name": theirs["name"]})
+        _keep_order(own, ours, theirs)
+        if len(own) > 1 and own not in items:
+            items.append(own)
+    if items:
+        patch[key] = items
+
+
+def _named_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "name" in item for item in value)
 
 
 def _below(difference: Difference, rest: Path) -> Difference:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from config.errors import UserError
 
 VERBS = {
+    "adopt": "write down what runs in the namespace, proved to stay as it is; reads the server only",
     "drift": "show how the server differs from what is declared; read-only",
+    "restore": "put back the objects that adopt saved",
     "gaps": "list what the snapshot of the server left open and nobody has filled yet",
 }
 EXIT_ERROR = 1

@@ -1,0 +1,147 @@
+"""Adoption from beginning to end: read, describe, prove, back up, write. The server is only read."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from adopt import backup, write
+from adopt.describe import Description, describe, images
+from adopt.patch import NotSayableError
+from adopt.proof import Proof, prove
+from components.bodies import microservice
+from components.render import manifests
+from config import load
+from config.catalogue import Catalogue
+from config.errors import UserError
+from config.settings import Settings
+from drift.kubernetes import reader
+from drift.kubernetes.connection import Api, UnreachableError, identity
+
+Body = dict[str, Any]
+
+
+class AdoptionError(UserError):
+    """The namespace cannot be taken over as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adoption:
+    """A namespace that could be taken over: what would be written, and the proof that nothing changes."""
+
+    settings: Settings
+    """As they will be."""
+    live: reader.LiveState
+    description: Description
+    proofs: list[Proof]
+    uid: str
+
+
+def read(api: Api, namespace: str) -> reader.LiveState:
+    """The live namespace.
+
+    :raises AdoptionError: where not all of it can be read, or there is none.
+    """
+    live = reader.read(api, namespace)
+    if live.unreachable:
+        raise UnreachableError(live.unreachable, "nothing was read and nothing was changed", "check KUBECONFIG")
+    for kind, reason in live.unread.items():
+        raise AdoptionError(
+            f"objects of kind {kind} cannot be read: {reason}",
+            "what is not seen cannot be taken over, and might be lost later",
+            "use a kubeconfig whose user may list them",
+        )
+    if not live.exists:
+        raise AdoptionError(
+            f"there is no namespace {namespace}",
+            "there is nothing to take over",
+            "correct flowmaster:cluster.namespace, or make everything anew with `pulumi up`",
+        )
+    return live
+
+
+def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
+    """Describe a live namespace and prove that managing it changes nothing. Nothing is written.
+
+    :raises AdoptionError: where something cannot be described.
+    """
+    try:
+        description = describe(live, settings.catalogue.registry, dict(images(live)))
+    except NotSayableError as err:
+        raise AdoptionError(
+            f"{err.args[0]} cannot be written down",
+            "taking it over would change it",
+            "report this with the object; everything is as it was",
+        ) from err
+    adopted = _settings(settings, description, identity(api))
+    bodies = [dict(body) for body in manifests(adopted)]
+    return Adoption(
+        settings=adopted, live=live, description=description, proofs=prove(api, live, bodies), uid=identity(api)
+    )
+
+
+def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:
+    """Back the live objects up, then write catalogue and stack. Returns the backup.
+
+    :raises UserError: where something cannot be written; then nothing is.
+    """
+    stack, description = adoption.settings.name, adoption.description
+    stack_file = load.stack_path(stack, root)
+    catalogue_file = root / load.catalogue_path(adoption.settings.stack, root)
+    marks = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "uid": adoption.uid}
+    text = write.stack_text(stack_file.read_text(encoding="utf-8"), description.services, marks)
+    with tempfile.TemporaryDirectory() as scratch:
+        # under its own name: Pulumi tells the format from it
+        draft = Path(scratch) / stack_file.name
+        draft.write_text(text, encoding="utf-8")
+        write.encrypt(draft, stack, root, write.places(description), say)
+        text = draft.read_text(encoding="utf-8")
+    managed = {proof.ref for proof in adoption.proofs}
+    objects = [(ref, body) for ref, body in adoption.live.objects.items() if ref in managed]
+    saved = backup.write(catalogue_file.parent / backup.FOLDER, objects, description.sealed)
+    write.replace_files({catalogue_file: write.catalogue_text(description.catalogue), stack_file: text})
+    return saved
+
+
+def _settings(settings: Settings, description: Description, uid: str) -> Settings:
+    """The settings that the description makes, with each service's configuration as its baseline."""
+    stack_values = {
+        **settings.stack.model_dump(by_alias=True, exclude={"services", "secrets", "sealed", "adopted"}),
+        "services": description.services,
+        "adopted": {"at": "now", "uid": uid},
+    }
+    stack = load.validate(type(settings.stack), stack_values, "the stack that adopt writes").model_copy(
+        update={"secrets": _hidden(description.secrets), "sealed": _hidden(description.sealed)}
+    )
+    first = replace(settings, stack=stack, catalogue=_catalogue(description))
+    for name, entry in description.catalogue["services"].items():
+        checksum = microservice.config_checksum(first, name)
+        if checksum:
+            entry["configBaseline"] = checksum
+    return replace(first, catalogue=_catalogue(description))
+
+
+def _catalogue(description: Description) -> Catalogue:
+    return load.validate(Catalogue, description.catalogue, "the catalogue that adopt writes")
+
+
+def _hidden(values: dict[str, dict[str, str]]) -> dict[str, dict[str, SecretStr]]:
+    return {name: {key: SecretStr(value) for key, value in keys.items()} for name, keys in values.items()}
+
+
+def is_described(settings: Settings, proofs: list[Proof], live: reader.LiveState) -> bool:
+    """Whether the configuration as it is describes what runs, so that there is nothing to adopt."""
+    proved = {proof.ref for proof in proofs}
+    unknown = [ref for ref in live.objects if ref.kind == "Deployment" and ref not in proved]
+    return settings.stack.adopted is not None and not unknown and all(proof.holds for proof in proofs)
+
+
+def as_configured(api: Api, settings: Settings, live: reader.LiveState) -> list[Proof]:
+    """The proofs for the configuration as it is."""
+    return prove(api, live, [dict(body) for body in manifests(settings)])
