@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,15 @@ from config import load
 from config.settings import Settings, secret_variable
 
 ROOT = Path(__file__).resolve().parent.parent
+CACHE_VARIABLE = "FLOWMASTER_CACHE"
+
+
+@pytest.fixture(autouse=True)
+def nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on the shell that it is run from: `lab/lab env` sets a server, a stack and its secrets."""
+    for name in os.environ:
+        if name == "KUBECONFIG" or (name.startswith(("FLOWMASTER_", "PULUMI_")) and name != CACHE_VARIABLE):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture

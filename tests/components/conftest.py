@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,13 @@ class Recorder(pulumi.runtime.Mocks):
     def of(self, typ: str) -> dict[str, dict[str, Any]]:
         """Inputs by name of all resources of one type."""
         return {r.name: r.inputs for r in self.resources if r.typ == typ}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_leftovers() -> Iterator[None]:
+    """Buries what the engine leaves behind. Done by chance while Python parses a module, it makes the parser fail."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
