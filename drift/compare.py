@@ -229,7 +229,8 @@ def apply(differences: list[Difference], live: Any) -> Any:
     result = {"": copy.deepcopy(live)}
     # All places are looked up before anything is changed, because settling one may rename the way to another.
     settled = [(_place(result, difference.path), difference) for difference in differences]
-    for (parent, step), difference in settled:
+    # What goes goes first: the positions of what comes are those among the elements that stay.
+    for (parent, step), difference in sorted(settled, key=lambda found: found[1].declared is not ABSENT):
         wanted = copy.deepcopy(difference.declared)
         if isinstance(parent, dict):
             if wanted is ABSENT:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from drift.applied import Applied
 from drift.compare import Difference, apply
-from drift.finding import ABSENT, Action, Change, Finding, FindingClass, ObjectRef
+from drift.finding import Action, Change, Finding, FindingClass, ObjectRef
 from drift.kubernetes.objects import IMMUTABLE, Comparison, reference, settled
 from drift.kubernetes.reader import LiveState
 from drift.kubernetes.secrets import Masker
-from drift.path import Path, covers, render
+from drift.path import covers, render
 from drift.rules import Rule, decide
+from heal import keep
 
 Body = dict[str, Any]
-HEALED = "flowmaster.io/healed"
-"""The annotation that says when drift of an object was last undone, and of which fields. It is also what makes
-Pulumi see a change: the program's inputs are those of the last update, whatever happened on the server meanwhile."""
 _FIELDS_NAMED = 5
+_MERGED = {"Deployment": ("spec.template.", "spec.strategy"), "Service": ("spec.ports", "spec.type")}
+"""Fields with lists that merge, or of which one excludes the other."""
 _LIVE = frozenset({FindingClass.DRIFT, FindingClass.CONFLICT, FindingClass.FOREIGN})
 
 
@@ -47,6 +46,12 @@ class Step:
     """The object as it was seen; it is changed only as long as it still is so."""
     healed: Body | None = None
     """What it is to be: for a patch the whole live object with the drift undone, to make it again what is declared."""
+
+    @property
+    def untried(self) -> bool:
+        """Whether the provider must not try the update out on the object as it is now: what is to be made again is not
+        what it would find, and elements of a list that were changed by hand can be in the way of the declared ones."""
+        return self.way is Way.REMAKE or any(path.startswith(_MERGED.get(self.ref.kind, ())) for path in self.paths)
 
     @property
     def summary(self) -> str:
@@ -110,8 +115,8 @@ def _of_object(
     acted = [(differences, finding.with_action(decide(finding, rules))) for differences, finding in found]
     undone = [(d, f) for d, f in acted if f.action is Action.HEAL and f.cls in _LIVE]
     pending = [(d, f) for d, f in acted if f.cls is FindingClass.PENDING and f.heals]
-    keeping = [d for ds, f in acted if f.action is not Action.HEAL and f.cls in _LIVE for d in ds]
-    body = _keeping(declared, keeping, comparison.last(ref), bool(undone or pending))
+    kept = [d for ds, f in acted if _kept(f) for d in ds]
+    body = keep.inputs(ref, declared, comparison.last(ref), kept, bool(undone or pending))
     if not undone:
         return None, body
     paths = tuple(f.path for _, f in undone)
@@ -121,35 +126,17 @@ def _of_object(
     return Step(ref=ref, way=Way.PATCH, paths=paths, live=live, healed=apply(differences, live)), body
 
 
+def _kept(finding: Finding) -> bool:
+    if finding.cls is FindingClass.PENDING:
+        return not finding.heals
+    return finding.cls in _LIVE and finding.action is not Action.HEAL
+
+
 def _immutable(ref: ObjectRef, difference: Difference) -> bool:
     text = render(difference.path)
     if difference.change is Change.ADDED:
         return False
     return any(covers(fixed, text) for fixed in IMMUTABLE.get(ref.kind, ()))
-
-
-def _keeping(declared: Body, differences: list[Difference], last: Any, written: bool) -> Body | None:
-    """The declared body with live values where a rule says that they stay; None where the declared one will do.
-
-    As long as nothing is written to the object, the declared body stands: Pulumi knows it, and nothing happens.
-    """
-    turned = [
-        replace(d, declared=d.live, live=d.declared, change=_TURNED[d.change])
-        for d in differences
-        if d.change is not Change.ADDED and (written or _at(last, d.path) == d.live)
-    ]
-    return apply(turned, copy.deepcopy(declared)) if turned else None
-
-
-_TURNED = {Change.CHANGED: Change.CHANGED, Change.MISSING: Change.ADDED, Change.ADDED: Change.MISSING}
-
-
-def _at(body: Any, path: Path) -> Any:
-    for step in path:
-        if not isinstance(step, str) or not isinstance(body, Mapping):
-            return ABSENT
-        body = body.get(step, ABSENT)
-    return body
 
 
 def _deletions(findings: Iterable[Finding], live: LiveState) -> list[Step]:

@@ -2,7 +2,7 @@
 
 Pulumi compares the program with its own state, so it does not see what happened on the server. Its refresh does, with
 one request for each object and without what others added. Here the server is read with few LISTs when the program
-starts; each resource to be brought back gets an annotation that it did not have (:data:`heal.plan.HEALED`), which
+starts; each resource to be brought back gets an annotation that it did not have (:data:`heal.keep.HEALED`), which
 Pulumi sees, and a hook that undoes the drift in one write just before the provider's own update: in place, or where the
 object is gone or differs in what cannot be changed, by making it again. Where there is no drift, nothing happens.
 """
@@ -24,11 +24,13 @@ from drift.finding import FindingClass, ObjectRef
 from drift.host import source
 from drift.kubernetes import reader
 from drift.kubernetes.connection import Api, UnreachableError, connect
+from drift.kubernetes.objects import reference
 from drift.preflight import check_identity, check_images
 from drift.report.values import line
-from heal import approval
+from heal import approval, takeover
 from heal.cluster import carry_out
-from heal.plan import HEALED, Body, Plan, Step, Way, plan
+from heal.keep import HEALED, annotation
+from heal.plan import Body, Plan, Step, plan
 
 
 @dataclass
@@ -39,13 +41,18 @@ class Server:
     report: engine.Report
     plan: Plan
     before: applied.Applied
+    adopted: frozenset[ObjectRef] = frozenset()
+    """What is there already and will be taken over."""
     _resources: dict[ObjectRef, pulumi.Resource] = field(default_factory=dict)
     _hook: pulumi.ResourceHook | None = None
+    _takeover: pulumi.ResourceHook | None = None
 
     def undo_drift(self) -> None:
         """Make every resource registered from now on show, and undo, the drift of its object."""
         if not self.plan.empty:
             self._hook = pulumi.ResourceHook("undo-drift", self._undo)
+        if self.adopted:
+            self._takeover = pulumi.ResourceHook("take-over", self._take_over)
         pulumi.runtime.register_stack_transformation(self._transform)
 
     def say(self) -> None:
@@ -53,6 +60,7 @@ class Server:
 
         What the program changed is left out: Pulumi shows that itself.
         """
+        takeover.say(self.adopted, self.report.findings, self._resources)
         for finding in self.report.findings:
             if finding.cls is FindingClass.PENDING:
                 continue
@@ -65,14 +73,17 @@ class Server:
         self._resources[ref] = args.resource
         props, opts = args.props, args.opts
         if ref in self.plan.kept:
-            props = {**props, **{k: v for k, v in self.plan.kept[ref].items() if k in props}}
-        mark, _step = self._mark(ref), self.plan.steps.get(ref)
+            props = {**props, **{k: v for k, v in _hidden(ref, self.plan.kept[ref]).items() if k in props}}
+        mark = self._mark(ref)
         if mark:
             metadata: Body = copy.deepcopy(cast(Body, props["metadata"]))
             metadata.setdefault("annotations", {})[HEALED] = mark
             props = {**props, "metadata": metadata}
         if self._hook is not None and self._writes(ref):
             hooks = pulumi.ResourceHookBinding(before_update=[self._hook])
+            opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
+        if self._takeover is not None and ref in self.adopted:
+            hooks = pulumi.ResourceHookBinding(before_create=[self._takeover])
             opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
         return pulumi.ResourceTransformationResult(props, opts)
 
@@ -83,16 +94,22 @@ class Server:
         """A new annotation where there is something to undo; else the one that the last update wrote, if it did."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         step = self.plan.steps.get(ref)
-        if step is not None and step.way is Way.REMAKE and pulumi.runtime.is_dry_run():
-            # Something unknown keeps the provider from trying the update out on an object that is not there.
+        if step is not None and step.untried and pulumi.runtime.is_dry_run():
+            # Something unknown keeps the provider from trying the update out.
             return str(pulumi.runtime.rpc.UNKNOWN)
         if step is not None:
             return f"{now} {step.summary}"
         if ref.kind == "Namespace" and self.plan.deletions:
             return f"{now} deleted {', '.join(str(step.ref) for step in self.plan.deletions)}"[:200]
-        body = self.before.bodies.get(ref, {})
-        found = ((body.get("metadata") or {}).get("annotations") or {}).get(HEALED)
-        return found if isinstance(found, str) else None
+        return annotation(self.before.bodies.get(ref), HEALED) or None
+
+    async def _take_over(self, args: pulumi.ResourceHookArgs) -> None:
+        ref = _named(args.type, dict(args.new_inputs or {}))
+        await asyncio.to_thread(self._forget_last_applied, ref)
+
+    def _forget_last_applied(self, ref: ObjectRef) -> None:
+        with connect(self.settings.stack.cluster) as api:
+            takeover.forget_last_applied(api, ref)
 
     async def _undo(self, args: pulumi.ResourceHookArgs) -> None:
         await asyncio.to_thread(self._undo_now, args.type, dict(args.new_inputs or {}))
@@ -149,7 +166,8 @@ def compare(
     if host is not None:
         host.refuse_impostor()
     todo = plan(declared, before, live, report.findings, rules)
-    return Server(settings, report, todo, before)
+    refs = (reference(body, settings.namespace) for body in declared)
+    return Server(settings, report, todo, before, takeover.adoptable(refs, before, live))
 
 
 def _images(live: reader.LiveState) -> set[str]:
@@ -159,6 +177,14 @@ def _images(live: reader.LiveState) -> set[str]:
         for _, body in live.of("Deployment")
         for container in body["spec"]["template"]["spec"]["containers"]
     }
+
+
+def _hidden(ref: ObjectRef, body: Body) -> Body:
+    """The body with the values of a Secret as Pulumi keeps them: encrypted."""
+    if ref.kind != "Secret":
+        return body
+    data = {key: pulumi.Output.secret(value) for key, value in (body.get("data") or {}).items()}
+    return {**body, "data": data}
 
 
 def _reference(args: pulumi.ResourceTransformationArgs) -> ObjectRef | None:

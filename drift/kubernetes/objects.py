@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from drift.applied import Applied
@@ -38,7 +39,11 @@ class Comparison:
     applied: Applied
     live: LiveState
     masker: Masker
-    bounds: Mapping[ObjectRef, tuple[int, int]] = field(default_factory=dict)
+
+    @cached_property
+    def bounds(self) -> Mapping[ObjectRef, tuple[int, int]]:
+        """The replicas within which autoscalers keep what they aim at."""
+        return _autoscaled(self.live)
 
     def last(self, ref: ObjectRef) -> Any:
         """The body that was applied last: absent if none was, opaque if that is not known."""
@@ -57,7 +62,7 @@ def findings(declared: Iterable[Body], applied: Applied, live: LiveState, masker
     if live.unreachable:
         return [_unreachable(live)]
     unread = [_unread(kind, reason, wanted, live) for kind, reason in sorted(live.unread.items())]
-    comparison = Comparison(applied, live, masker, _autoscaled(live))
+    comparison = Comparison(applied, live, masker)
     if not live.exists and "Namespace" not in live.unread:
         return [*unread, _namespace_gone(wanted, comparison)]
     found = list(unread)
@@ -117,12 +122,12 @@ def _refine(
 ) -> Difference | None:
     """The difference as a person would see it, or None where it only shows what the server filled in."""
     path = difference.path
-    if difference.declared is not ABSENT and _at(written, path) is ABSENT:
+    if difference.declared is not ABSENT and value_at(written, path) is ABSENT:
         # The declared value is a default that nobody wrote. A live value that nobody set is a default too, of
         # when the object was made (the pull policy follows the tag, but only once); only zero replicas have no owner.
         if difference.change is Change.MISSING or not (managers.owners(live, path) or path == ("spec", "replicas")):
             return None
-        foreign = last is ABSENT or last is OPAQUE or _at(last, path) == difference.declared
+        foreign = last is ABSENT or last is OPAQUE or value_at(last, path) == difference.declared
         cls = FindingClass.FOREIGN if foreign else difference.cls
         difference = replace(difference, change=Change.ADDED, declared=ABSENT, cls=cls)
     elif difference.change is Change.ADDED and _filled_in(difference, ref, there, live):
@@ -142,7 +147,7 @@ def _filled_in(difference: Difference, ref: ObjectRef, there: Body, live: Body) 
         owner, first = managers.other(live, path), managers.creator(live)
         return owner is None or (first is not None and owner.manager == first.manager)
     without = fill(ref.kind, apply([difference], there), ref.name)
-    return same(_at(without, path), difference.live)
+    return same(value_at(without, path), difference.live)
 
 
 def _settled(difference: Difference, live: Body) -> FindingClass:
@@ -311,7 +316,7 @@ def _revision(live: Body) -> str:
     return f"{metadata.get('uid')}/{metadata.get('resourceVersion')}"
 
 
-def _at(body: Any, path: Path) -> Any:
+def value_at(body: Any, path: Path) -> Any:
     """What stands at a path, or absent."""
     for step in path:
         if isinstance(step, Item):

@@ -1,0 +1,103 @@
+"""Fields whose live value stays because a rule says so, in the words of Pulumi's inputs. Pure.
+
+Pulumi writes all of its inputs whenever one of them changed. So where an object is written anyway, the inputs carry the
+live values of such fields, and :data:`KEPT` says which. Where nothing is written, they are those of the last update,
+whatever happened on the server since: then Pulumi sees no change, and the fields are left alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from drift.compare import Difference, apply, compare
+from drift.finding import ABSENT, OPAQUE, Change, ObjectRef
+from drift.kubernetes.defaults import fill
+from drift.kubernetes.normalise import normalise
+from drift.kubernetes.objects import value_at
+from drift.kubernetes.schema import schema
+from drift.path import Item, Path, render
+
+Body = dict[str, Any]
+KEPT = "flowmaster.io/kept"
+"""The annotation that names the fields which the last update left as they were on the server."""
+HEALED = "flowmaster.io/healed"
+"""The annotation that says when drift of an object was last undone, and of which fields. It is also what makes
+Pulumi see a change: the program's inputs are those of the last update, whatever happened on the server meanwhile."""
+
+
+def inputs(ref: ObjectRef, declared: Body, last: Any, kept: Iterable[Difference], written: bool) -> Body | None:
+    """What Pulumi is to be told instead of the declared body; None where the declared one will do.
+
+    :param last: the body that was applied last.
+    :param kept: the differences that a rule keeps.
+    :param written: whether something else of the object is to be written, as far as the server tells.
+    """
+    kept = [difference for difference in kept if difference.change is not Change.ADDED]
+    noted = annotation(last, KEPT)
+    if not isinstance(last, dict) or not (kept or noted):
+        return None
+    if not written:
+        before = _as_before(ref, declared, last, kept, noted)
+        if _agree(_without_marks(before), _without_marks(last)):
+            return None if before == declared else before
+    if not kept:
+        return None
+    body = _with(declared, {difference.path: difference.live for difference in kept})
+    names = ", ".join(sorted(render(difference.path) for difference in kept))
+    body["metadata"].setdefault("annotations", {})[KEPT] = names
+    return body
+
+
+def annotation(body: Any, name: str) -> str:
+    """The value of an annotation; empty where there is none."""
+    annotations = (body.get("metadata") or {}).get("annotations") if isinstance(body, Mapping) else None
+    found = annotations.get(name) if isinstance(annotations, Mapping) else None
+    return found if isinstance(found, str) else ""
+
+
+def _as_before(ref: ObjectRef, declared: Body, last: Body, kept: list[Difference], noted: str) -> Body:
+    """The declared body with what the last update wrote into the fields that are kept now or were kept then."""
+    values = {difference.path: value_at(last, difference.path) for difference in kept}
+    if noted:
+        names = noted.split(", ")
+        ours, theirs = (fill(ref.kind, normalise(body), ref.name) for body in (declared, last))
+        for difference in compare(ours, theirs, OPAQUE, schema(ref.kind)):
+            if render(difference.path) in names:
+                values[difference.path] = difference.live
+    # what cannot be read is not told apart from what is declared
+    body = _with(declared, {path: value for path, value in values.items() if value is not OPAQUE})
+    if noted:
+        body["metadata"].setdefault("annotations", {})[KEPT] = noted
+    return body
+
+
+def _with(body: Body, values: Mapping[Path, Any]) -> Body:
+    changes = [
+        Difference(_in_declared(path), Change.CHANGED, value, ABSENT, ABSENT, None) for path, value in values.items()
+    ]
+    return dict(apply(changes, copy.deepcopy(body)))
+
+
+def _in_declared(path: Path) -> Path:
+    """The path as it leads through the declared body, where an element may have another key than on the server."""
+    return tuple(replace(step, live=None) if isinstance(step, Item) else step for step in path)
+
+
+def _without_marks(body: Body) -> Body:
+    metadata = body.get("metadata") or {}
+    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in (HEALED, KEPT)}
+    return {**body, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether both are the same as far as they can be read."""
+    if one is OPAQUE or other is OPAQUE:
+        return True
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_agree(part, other[name]) for name, part in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_agree, one, other))
+    return bool(one == other)
