@@ -101,7 +101,7 @@ def test_up_after_up_was_killed_starts_from_nothing(second: Twin) -> None:
 
 def test_down_needs_no_state_folder(second: Twin) -> None:
     second.up()
-    shutil.rmtree(second.layout.state)
+    shutil.rmtree(second.layout.state, ignore_errors=True)  # the daemons go on writing there
     assert second.down()
     assert traces(SECOND) == []
 
