@@ -37,10 +37,11 @@ def closest(word: str, known: Iterable[str]) -> str:
 
 
 def from_validation(error: ValidationError, model: type[BaseModel], source: str) -> ConfigError:
-    """The first problem of a pydantic error as three lines, saying how many more there are."""
+    """The most telling problem of a pydantic error as three lines, saying how many more there are."""
     problems = error.errors(include_url=False)
-    first = problems[0]
-    more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
+    # A misspelt key is two problems, and the missing one says less.
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     location = _dotted(first["loc"])
     nested = first.get("ctx", {}).get("error")
     if isinstance(nested, UserError):
@@ -54,7 +55,12 @@ def from_validation(error: ValidationError, model: type[BaseModel], source: str)
             "correct the key, or put what the model has no field for into that service's override",
         )
     if first["type"] == "missing":
-        return ConfigError(f"{source}: {location}: a value is needed and none is given{more}")
+        known = known_keys(model, first["loc"][:-1])
+        return ConfigError(
+            f"{source}: {location}: a value is needed and none is given{more}",
+            f"keys here: {', '.join(sorted(known))}" if known else "",
+            f"add {first['loc'][-1]}",
+        )
     return ConfigError(f"{source}: {location}: {_plain(first['msg'])}, found {_short(first.get('input'))}{more}")
 
 

@@ -33,7 +33,15 @@ def _message(stack: Values, catalogue: Values) -> str:
 STACK: dict[str, tuple[Spoil, list[str]]] = {
     "unknown key": (
         lambda s: s["services"]["frontend"].update(tga="r1"),
-        ["services.frontend", "unknown key 'tga' (did you mean 'tag'?)", "assumed, clusterIP, digest, replicas, seen, tag"],
+        [
+            "services.frontend",
+            "unknown key 'tga' (did you mean 'tag'?)",
+            "assumed, clusterIP, digest, replicas, seen, tag",
+        ],
+    ),
+    "misspelt key that is needed": (
+        lambda s: s["services"].update(frontend={"tga": "r1"}),
+        ["services.frontend", "unknown key 'tga' (did you mean 'tag'?) (1 more)"],
     ),
     "unknown key at the top": (lambda s: s.update(servises={}), ["top level", "'servises'", "services"]),
     "tag range": (
@@ -46,7 +54,7 @@ STACK: dict[str, tuple[Spoil, list[str]]] = {
     ),
     "bad tag": (lambda s: s["services"]["frontend"].update(tag="a b"), ["services.frontend.tag", "'a b'", "image tag"]),
     "bad digest": (lambda s: s["services"]["frontend"].update(digest="sha256:1"), ["'sha256:1'", "64 hexadecimal"]),
-    "missing tag": (lambda s: s["services"].update(frontend={}), ["services.frontend.tag", "a value is needed"]),
+    "missing tag": (lambda s: s["services"].update(frontend={}), ["frontend.tag", "a value is needed", "add tag"]),
     "negative replicas": (lambda s: s["services"]["frontend"].update(replicas=-1), ["frontend.replicas", "-1"]),
     "one address twice": (
         lambda s: s["services"]["scheduling"].update(clusterIP="10.43.185.219"),
