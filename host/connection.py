@@ -183,8 +183,10 @@ def _run(access: Access, client: paramiko.SSHClient, command: str, text: str) ->
 
     try:
         stdin, stdout, stderr = client.exec_command(command, timeout=REQUEST_SECONDS)
-        stdin.write(text.encode("utf-8", "surrogateescape"))
-        stdin.channel.shutdown_write()
+        # whoever ends before it has read everything, as sudo does, says why
+        with suppress(OSError):
+            stdin.write(text.encode("utf-8", "surrogateescape"))
+            stdin.channel.shutdown_write()
         output, errors = stdout.read().decode(), stderr.read().decode("utf-8", "replace")
         return output, errors, stdout.channel.recv_exit_status()
     except (OSError, EOFError, paramiko.SSHException) as err:

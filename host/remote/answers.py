@@ -13,16 +13,16 @@ from host.remote.common import Json
 GATEWAY_ERRORS = frozenset({502, 504})
 """What nginx says where the service behind it does not answer. Any other status comes from the service itself."""
 PATIENCE = 15.0
-"""Seconds until a location must have answered once."""
+"""Seconds until a location must have answered once, unless a request says otherwise."""
 _ONCE = 5.0
 
 
-def ask(checks: list[Json], once: bool) -> list[Json]:
-    """Whether each location answers: `path`, `ok` and `words`. Asked again until PATIENCE runs out, or `once`."""
+def ask(checks: list[Json], patience: float) -> list[Json]:
+    """Whether each location answers: `path`, `ok` and `words`. Asked again for so many seconds."""
     if not checks:
         return []
     with ThreadPoolExecutor(len(checks)) as pool:
-        return list(pool.map(lambda check: _settled(check, 0.0 if once else PATIENCE), checks))
+        return list(pool.map(lambda check: _settled(check, patience), checks))
 
 
 def _settled(check: Json, patience: float) -> Json:

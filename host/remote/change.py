@@ -34,6 +34,7 @@ from host.remote.common import (
     newer,
     remember_loaded,
     run,
+    serving,
     workers,
 )
 
@@ -103,7 +104,7 @@ class _Change:
         pid = master()
         if not written and pid is not None and not newer(pid):
             return {"changed": False, "reloaded": False, "failing": []}
-        before = answers.ask(self.request.get("checks", []), once=True) if pid is not None else []
+        before = answers.ask(self.request.get("checks", []), patience=0.0) if pid is not None else []
         if written:
             self._write_candidate()
             self._test_candidate()
@@ -244,7 +245,7 @@ class _Change:
         deadline = time.monotonic() + RELOAD_SECONDS
         while code == 0:
             now = master()
-            if now is not None and (now != pid or set(workers(now)) - before):
+            if now is not None and (now != pid or (set(workers(now)) - before and not serving(before))):
                 remember_loaded(now)
                 return
             if _emergencies(seen) or time.monotonic() > deadline:
@@ -257,7 +258,11 @@ class _Change:
         """The locations that do not answer; raises where one did before, or nothing was there before."""
         checks = self.request.get("checks", [])
         answered = {entry["path"]: entry["ok"] for entry in before}
-        failing = [entry for entry in answers.ask(checks, once=False) if not entry["ok"]]
+        failing = [
+            entry
+            for entry in answers.ask(checks, float(self.request.get("patience", answers.PATIENCE)))
+            if not entry["ok"]
+        ]
         worse = [entry for entry in failing if answered.get(entry["path"]) or self.backup is None]
         if worse:
             raise Refused("answer", "; ".join(f"{entry['path']} {entry['words']}" for entry in worse))

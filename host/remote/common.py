@@ -143,6 +143,18 @@ def workers(pid: int) -> dict[int, float]:
     return found
 
 
+def serving(pids: set[int]) -> bool:
+    """Whether any of these workers still takes new connections. After a reload the old ones only end what they have."""
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/cmdline") as stream:
+                if "nginx: worker process" in (title := stream.read()) and "shutting down" not in title:
+                    return True
+        except OSError:
+            continue
+    return False
+
+
 def newer(pid: int) -> list[str]:
     """Files that were changed after nginx last read its configuration, and are not what it then read."""
     generation = workers(pid)

@@ -1,0 +1,99 @@
+"""The server as the host module sees it: access, a small site, and what it answers from outside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from components.bodies import nginx as body
+from config.reverse_proxy import Location, Site
+from host import nginx
+from host.access import Access
+from lab.twin import Twin
+from tests.lab.clients import get
+
+SITE = "flowmaster"
+REGISTRY = "127.0.0.1:30500"
+"""Something on the server that answers, in a state with no services: its image registry."""
+DEAD = "127.0.0.1:9"
+ENABLED = f"/etc/nginx/sites-enabled/{SITE}"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A twin, and the way to it."""
+
+    twin: Twin
+    access: Access
+
+    @classmethod
+    def of(cls, twin: Twin) -> Server:
+        """As root, with the twin's own host key."""
+        known = twin.environment()
+        return cls(
+            twin,
+            Access(
+                address=known["FLOWMASTER_HOST_ADDRESS"],
+                user="root",
+                host_key=known["FLOWMASTER_HOST_PUBLIC_KEY"],
+                key_file=known["FLOWMASTER_HOST_KEY_FILE"],
+                timeout=5.0,
+            ),
+        )
+
+    def reached(self, **how: Any) -> Server:
+        """The same server, reached in another way."""
+        return Server(self.twin, replace(self.access, **how))
+
+    def sh(self, script: str) -> str:
+        """Run a script on the server, as somebody at its console."""
+        return self.twin.exec(["sh", "-ec", script]).stdout
+
+    def write(self, site: Site, name: str = SITE, **how: Any) -> nginx.Outcome:
+        """Make a site be so."""
+        return nginx.write_site(self.access, name, body.site(site, {}), body.checks(site), **how)
+
+    def text(self, name: str = SITE) -> str:
+        """The site's file, or nothing."""
+        return self.sh(f"cat /etc/nginx/sites-enabled/{name} 2>/dev/null || true")
+
+    def state(self) -> nginx.HostState:
+        """Everything that the host module reads."""
+        return nginx.read(self.access, [SITE])
+
+    def answers(self, path: str = "/v2/", port: int = 80) -> bool:
+        """Whether the old site still answers, asked from outside."""
+        try:
+            return get(self.access.address, port, path)[0] == 200
+        except OSError:
+            return False
+
+    def left_over(self) -> list[str]:
+        """What an update leaves besides backups; nothing, if all is well."""
+        found = self.sh("ls -A /etc/nginx/.flowmaster /run/flowmaster 2>/dev/null || true").split()
+        return [name for name in found if ".new" in name or name.startswith("sites-")]
+
+    @contextmanager
+    def while_(self, begin: str, end: str) -> Iterator[None]:
+        """Spoil something on the server for a while."""
+        self.sh(begin)
+        try:
+            yield
+        finally:
+            self.sh(end)
+
+
+def small_site(upstream: str = REGISTRY, **how: Any) -> Site:
+    """A site with one location."""
+    return Site(locations={"/": Location(upstream=upstream)}, default=True, **how)
+
+
+def until(what: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it does not come true"
+        time.sleep(0.02)

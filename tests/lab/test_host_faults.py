@@ -1,0 +1,304 @@
+"""What can go wrong on the server during a change: the old site keeps answering, and the next run ends it."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from components.bodies import nginx as body
+from host import nginx
+from host.connection import RefusedError, ask, source
+from host.errors import HostAccessError, HostError, HostKeyError, HostUnreachableError
+from lab.twin import Twin
+from tests.lab.server import DEAD, ENABLED, SITE, Server, small_site, until
+
+OLD = small_site(max_body_size="1m")
+NEW = small_site(max_body_size="2m")
+FULL_DISK = (
+    "cp -a /etc/nginx /run/nginx-copy; mount -t tmpfs -o size=1m tmpfs /etc/nginx; cp -a /run/nginx-copy/. /etc/nginx;"
+    " mkdir -p /etc/nginx/.flowmaster; dd if=/dev/zero of=/etc/nginx/filler bs=4k 2>/dev/null || true"
+)
+
+
+@pytest.fixture
+def server(empty_twin: Twin) -> Server:
+    """A server whose nginx serves the old site."""
+    server = Server.of(empty_twin)
+    server.sh("systemctl start nginx")
+    server.write(OLD)
+    assert server.answers()
+    return server
+
+
+def unharmed(server: Server) -> None:
+    """The old site is there, served, and nothing else was left behind."""
+    assert "client_max_body_size 1m" in server.text()
+    assert server.answers()
+    assert server.left_over() == []
+    assert server.state().nginx.newer == ()
+
+
+def then_finishes(server: Server) -> None:
+    """The next run does what this one could not."""
+    assert server.write(NEW).changed
+    assert "client_max_body_size 2m" in server.text()
+    assert server.answers()
+
+
+def refusal(server: Server, site: str = "test", **how: object) -> RefusedError:
+    with pytest.raises(RefusedError) as refused:
+        server.write(NEW, **how)
+    assert len(str(refused.value).splitlines()) <= 3
+    return refused.value
+
+
+def test_another_host_key_is_refused_loudly_and_nothing_is_sent(server: Server, tmp_path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
+    other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
+    with pytest.raises(HostKeyError, match="HOST KEY CHANGED") as refused:
+        server.reached(host_key=other).write(NEW)
+    assert "nothing was sent to it" in str(refused.value)
+    unharmed(server)
+
+
+def test_a_key_of_another_type_is_refused(server: Server) -> None:
+    with pytest.raises(HostKeyError):
+        server.reached(host_key=f"ssh-rsa {_rsa()}").state()
+
+
+def _rsa() -> str:
+    import paramiko
+
+    return paramiko.RSAKey.generate(2048).get_base64()
+
+
+def test_a_refused_key_is_named(server: Server, tmp_path: Path) -> None:
+    key = tmp_path / "stranger"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    with pytest.raises(HostAccessError, match=r"does not let root in with .*stranger"):
+        server.reached(key_file=str(key)).write(NEW)
+    unharmed(server)
+
+
+def test_a_key_with_a_passphrase_is_named(server: Server, tmp_path: Path) -> None:
+    key = tmp_path / "locked"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "words", "-f", str(key)], check=True)
+    with pytest.raises(HostAccessError, match="cannot be used as an SSH key"):
+        server.reached(key_file=str(key)).state()
+
+
+def test_a_server_that_is_down_is_said_to_be(server: Server) -> None:
+    with pytest.raises(HostUnreachableError, match="connection refused"):
+        server.reached(port=2).state()
+    server.twin.pause_process("sshd")
+    try:
+        with pytest.raises(HostUnreachableError):
+            server.reached(timeout=1.0).write(NEW)
+    finally:
+        server.twin.start_process("sshd")
+    unharmed(server)
+    then_finishes(server)
+
+
+def test_a_connection_lost_before_all_was_sent_does_nothing(server: Server) -> None:
+    whole = source({"verb": "change", "name": SITE, "content": body.site(NEW, {}), "checks": []})
+    for length in (len(whole) // 2, len(whole) - 2):
+        server.twin.exec(["python3", "-I", "-S", "-"], text=whole[:length], check=False)
+        unharmed(server)
+
+
+def test_a_connection_lost_in_the_middle_ends_or_undoes_the_change_by_itself(server: Server) -> None:
+    failed: list[Exception] = []
+
+    def change() -> None:
+        try:
+            server.write(small_site(DEAD), patience=4)
+        except HostError as err:
+            failed.append(err)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    # the new file is in place, and its location is being asked again and again
+    until(lambda: DEAD in server.text())
+    server.sh("for p in $(pgrep -f 'sshd: root@[n]otty'); do kill -9 $p; done")
+    thread.join()
+    assert isinstance(failed[0], HostUnreachableError)
+    assert "finishes or undoes by itself" in str(failed[0])
+    until(lambda: DEAD not in server.text(), 30)
+    then_finishes(server)
+
+
+def test_a_full_disk(server: Server) -> None:
+    with server.while_(FULL_DISK, "umount /etc/nginx; rm -rf /run/nginx-copy"):
+        assert "the disk is full" in refusal(server).words
+        assert "client_max_body_size 1m" in server.text()
+        assert server.answers()
+    unharmed(server)
+    then_finishes(server)
+
+
+def test_a_read_only_file_system(server: Server) -> None:
+    readonly = "mount --bind /etc/nginx /etc/nginx; mount -o remount,bind,ro /etc/nginx"
+    with server.while_(readonly, "umount /etc/nginx"):
+        assert "the file system is read-only" in refusal(server).words
+        assert server.answers()
+    unharmed(server)
+    then_finishes(server)
+
+
+def test_no_nginx(server: Server) -> None:
+    with server.while_("mv /usr/sbin/nginx /usr/sbin/nginx.away", "mv /usr/sbin/nginx.away /usr/sbin/nginx"):
+        refused = refusal(server)
+        assert "nginx is not installed" in refused.words
+        assert "apt-get install nginx" in str(refused)
+        assert not server.state().nginx.installed
+    then_finishes(server)
+
+
+def test_a_broken_site_of_somebody_else(server: Server) -> None:
+    with server.while_("echo 'server { listen 99 ' >/etc/nginx/sites-enabled/zzz", "rm /etc/nginx/sites-enabled/zzz"):
+        refused = refusal(server)
+        assert refused.stage == "foreign"
+        assert "/etc/nginx/sites-enabled/zzz" in refused.words
+        assert server.answers()
+    unharmed(server)
+    then_finishes(server)
+
+
+def test_port_80_taken_while_nginx_is_stopped(server: Server) -> None:
+    take = "systemctl stop nginx; setsid python3 -m http.server 80 >/dev/null 2>&1 & echo $! >/run/taken"
+    with server.while_(take, "kill $(cat /run/taken); rm /run/taken"):
+        until(lambda: server.answers("/"))
+        assert server.state().nginx.taken == {"80": "python3"}
+        refused = refusal(server)
+        assert refused.stage == "start"
+        assert "bind() to 0.0.0.0:80 failed (98" in refused.words
+        assert "client_max_body_size 1m" in server.text()
+    until(lambda: not server.answers("/"))
+    then_finishes(server)
+
+
+def test_a_port_taken_that_a_reload_would_need(server: Server) -> None:
+    take = "setsid python3 -m http.server 8888 >/dev/null 2>&1 & echo $! >/run/taken"
+    with server.while_(take, "kill $(cat /run/taken); rm /run/taken"):
+        until(lambda: server.answers("/", 8888))
+        with pytest.raises(RefusedError, match=r"bind\(\) to 0.0.0.0:8888 failed") as refused:
+            server.write(small_site(listen=8888))
+        assert refused.value.stage == "reload"
+        unharmed(server)
+    then_finishes(server)
+
+
+def test_an_invalid_candidate_in_nginx_own_words(server: Server) -> None:
+    with pytest.raises(RefusedError, match='unknown directive "nonsense"'):
+        server.write(small_site(extra=("nonsense on;",)))
+    unharmed(server)
+
+
+def test_a_location_that_does_not_answer_puts_the_old_file_back(server: Server) -> None:
+    with pytest.raises(RefusedError, match="/ answers 502") as refused:
+        server.write(small_site(DEAD), patience=1)
+    assert refused.value.stage == "answer"
+    unharmed(server)
+
+
+def test_sudo_that_asks_for_a_password(server: Server) -> None:
+    ben = server.reached(user="ben")
+    assert ben.state().nginx.running
+    spoil = "cp -a /etc/sudoers.d/ben /run/ben; echo 'ben ALL=(ALL:ALL) ALL' >/etc/sudoers.d/ben"
+    with server.while_(spoil, "cp -a /run/ben /etc/sudoers.d/ben"):
+        with pytest.raises(HostAccessError, match="sudo asks ben for a password"):
+            ben.write(NEW)
+        unharmed(server)
+    then_finishes(ben)
+
+
+def test_two_updates_at_once_come_one_after_the_other(server: Server) -> None:
+    sizes = [f"{size}m" for size in range(3, 9)]
+    errors: list[Exception] = []
+
+    def change(size: str) -> None:
+        try:
+            server.write(small_site(max_body_size=size))
+        except HostError as err:
+            errors.append(err)
+
+    threads = [threading.Thread(target=change, args=[size]) for size in sizes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert server.text() in {body.site(small_site(max_body_size=size), {}) for size in sizes}
+    assert server.answers()
+    assert server.left_over() == []
+
+
+def test_an_update_that_waits_too_long_for_another_says_so(server: Server) -> None:
+    hold = "setsid flock /run/flowmaster/lock sleep 60 >/dev/null 2>&1 & echo $! >/run/holder"
+    with server.while_(hold, "kill -- -$(cat /run/holder); rm /run/holder"):
+        refused = refusal(server, lockSeconds=0.5)
+        assert refused.stage == "lock"
+        assert server.answers()
+    then_finishes(server)
+
+
+def test_a_file_changed_since_it_was_looked_at_is_left_alone(server: Server) -> None:
+    seen = server.state().site(SITE)
+    assert seen is not None
+    server.sh(f"sed -i s/1m/7m/ {ENABLED}")
+    refused = refusal(server, expected=seen.sha256)
+    assert refused.stage == "expected"
+    assert "client_max_body_size 7m" in server.text()
+
+
+def test_nothing_is_written_where_nothing_differs(server: Server) -> None:
+    before = server.sh(f"stat -c %i {ENABLED}; cat /run/nginx.pid; pgrep -P $(cat /run/nginx.pid)")
+    outcome = server.write(OLD)
+    assert (outcome.changed, outcome.reloaded) == (False, False)
+    assert server.sh(f"stat -c %i {ENABLED}; cat /run/nginx.pid; pgrep -P $(cat /run/nginx.pid)") == before
+
+
+def test_mode_owner_and_backups(server: Server) -> None:
+    server.sh(f"chmod 666 {ENABLED}; chown ben {ENABLED}")
+    assert server.write(OLD).changed
+    assert server.sh(f"stat -c '%a %U:%G' {ENABLED}").strip() == "644 root:root"
+    for size in range(2, 10):
+        server.write(small_site(max_body_size=f"{size}m"))
+    assert len(server.sh("ls /etc/nginx/.flowmaster").split()) == 5
+    assert server.sh("stat -c %a /etc/nginx/.flowmaster").strip() == "700"
+
+
+def test_a_site_kept_in_sites_available_stays_there(server: Server) -> None:
+    available = f"/etc/nginx/sites-available/{SITE}"
+    server.sh(f"mv {ENABLED} {available}; ln -s {available} {ENABLED}; systemctl reload nginx")
+    assert server.write(NEW).changed
+    assert server.sh(f"readlink {ENABLED}").strip() == available
+    server.sh(f"rm {ENABLED}")
+    assert server.state().disabled(SITE) is not None
+    assert server.write(NEW).changed
+    assert server.sh(f"readlink {ENABLED}").strip() == available
+    with pytest.raises(RefusedError, match="502"):
+        server.write(small_site(DEAD), patience=1)
+    assert server.answers()
+    nginx.remove_site(server.access, SITE)
+    assert server.sh(f"ls {available} {ENABLED} 2>/dev/null || true") == ""
+
+
+def test_nothing_secret_is_seen_in_the_processes_of_the_server(server: Server) -> None:
+    ps = "for i in $(seq 40); do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '; sleep 0.02; done"
+    seen: list[str] = []
+    thread = threading.Thread(target=lambda: seen.append(server.sh(ps)))
+    thread.start()
+    server.write(small_site(extra=("add_header X-Marker marker-4711;",)))
+    thread.join()
+    assert "python3 -I -S -" in seen[0]
+    assert "marker-4711" not in seen[0]
+
+
+def test_the_server_refuses_what_it_does_not_know(server: Server) -> None:
+    with pytest.raises(RefusedError, match="unknown verb"):
+        ask(server.access, {"verb": "delete-everything"})
