@@ -128,10 +128,9 @@ def look(
 def _complete(api: Api, reading: Future[reader.LiveState], wanted: list[Body]) -> reader.LiveState:
     """What was read, and the declared objects of kinds or namespaces that are not read as a matter of course."""
     live = reading.result()
-    known = {kind.name for kind in reader.KINDS} | {"Namespace"}
-    others = {(str(body["apiVersion"]), str(body["kind"])) for body in wanted if body["kind"] not in known}
-    if others and not live.unreachable:
-        reader.read_more(api, live, others)
+    if not live.unreachable:
+        named = ((str(body["apiVersion"]), objects.reference(body, live.namespace)) for body in wanted)
+        reader.read_more(api, live, named)
     return live
 
 

@@ -19,11 +19,12 @@ class Kind:
     name: str
     version: str
     plural: str
+    namespaced: bool = True
 
     def path(self, namespace: str) -> str:
-        """The path of its LIST in a namespace."""
+        """The path of its LIST in a namespace, or in the cluster for what is in none."""
         root = "/api/v1" if self.version == "v1" else f"/apis/{self.version}"
-        return f"{root}/namespaces/{namespace}/{self.plural}"
+        return f"{root}/namespaces/{namespace}/{self.plural}" if self.namespaced else f"{root}/{self.plural}"
 
 
 # The large ones first, so that the small ones are read beside them.
@@ -102,10 +103,21 @@ def _unless_lost(state: LiveState, reading: Callable[..., LiveState], api: Reade
     return part
 
 
-def read_more(api: Reader, state: LiveState, kinds: Iterable[tuple[str, str]]) -> None:
-    """Add the objects of further kinds, given as (apiVersion, kind), to what was read."""
-    for version, kind in sorted(kinds):
-        _add(state, _discovered(api, version, kind, state.namespace))
+def read_more(api: Reader, state: LiveState, wanted: Iterable[tuple[str, ObjectRef]]) -> None:
+    """Add declared objects, given with their apiVersion, that are of other kinds or in other namespaces.
+
+    Of these, only what is declared is looked at: the rest is none of this program's business.
+    """
+    known = {kind.name: kind for kind in KINDS}
+    groups: dict[tuple[str, str, str], set[ObjectRef]] = {}
+    for version, ref in wanted:
+        if ref.kind != "Namespace" and not (ref.kind in known and ref.namespace == state.namespace):
+            groups.setdefault((version, ref.kind, ref.namespace), set()).add(ref)
+    for (version, name, namespace), refs in sorted(groups.items()):
+        kind = known.get(name)
+        part = _list(api, kind, namespace) if kind else _discovered(api, version, name, namespace)
+        part.objects = {ref: body for ref, body in part.objects.items() if ref in refs}
+        _add(state, part)
 
 
 def _add(state: LiveState, part: LiveState) -> None:
@@ -147,8 +159,8 @@ def _discovered(api: Reader, version: str, kind: str, namespace: str) -> LiveSta
         _failed(part, kind, err)
         return part
     for resource in served:
-        if resource["kind"] == kind and "/" not in resource["name"] and resource["namespaced"]:
-            return _list(api, Kind(kind, version, resource["name"]), namespace)
+        if resource["kind"] == kind and "/" not in resource["name"]:
+            return _list(api, Kind(kind, version, resource["name"], resource["namespaced"]), namespace)
     return part
 
 

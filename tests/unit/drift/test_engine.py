@@ -80,16 +80,34 @@ def test_one_kind_that_may_not_be_read_is_unknown_for_that_kind() -> None:
     assert report.exit_code is Exit.UNKNOWN
 
 
-def test_a_kind_that_is_not_read_as_a_matter_of_course() -> None:
+def thing(name: str, **metadata: str) -> dict[str, Any]:
+    return {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": name, **metadata}, "spec": {}}
+
+
+@pytest.mark.parametrize("namespaced", [True, False])
+def test_a_kind_that_is_not_read_as_a_matter_of_course(namespaced: bool) -> None:
     server = Server()
-    server.declared.append({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "x"}, "spec": {}})
+    server.declared += [thing("there"), thing("not-there")]
     api: Any = FakeApi(server)
-    api.answers["/apis/example.com/v1"] = {"resources": [{"kind": "Thing", "name": "things", "namespaced": True}]}
-    api.answers[f"/apis/example.com/v1/namespaces/{NAMESPACE}/things"] = {
-        "items": [{"metadata": {"name": "x"}, "spec": {"defaulted": 1}}]
-    }
+    api.answers["/apis/example.com/v1"] = {"resources": [{"kind": "Thing", "name": "things", "namespaced": namespaced}]}
+    where = f"/namespaces/{NAMESPACE}" if namespaced else ""
+    items = [{"metadata": {"name": "there"}, "spec": {"defaulted": 1}}, {"metadata": {"name": "of-others"}}]
+    api.answers[f"/apis/example.com/v1{where}/things"] = {"items": items}
     report = engine.look(api, NAMESPACE, lambda: server.declared, options=Options(registry=False, now=NOW))
-    assert [finding for finding in report.findings if finding.object.kind == "Thing"] == []
+    assert [str(f.object) for f in report.findings if f.object.kind == "Thing"] == ["Thing/not-there"]
+
+
+def test_an_object_in_another_namespace_is_looked_for_there_and_nothing_else() -> None:
+    server = Server()
+    elsewhere = {"name": "shared", "namespace": "databases"}
+    server.declared.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": elsewhere, "data": {"a": "b"}})
+    api: Any = FakeApi(server)
+    items = [{"metadata": elsewhere, "data": {"a": "b"}}, {"metadata": {**elsewhere, "name": "of-others"}}]
+    api.answers["/api/v1/namespaces/databases/configmaps"] = {"items": items}
+    report = engine.look(
+        api, NAMESPACE, lambda: server.declared, lambda: Applied(server.applied), Options(registry=False, now=NOW)
+    )
+    assert report.findings == []
 
 
 def test_what_is_declared_wrongly_is_an_error_and_not_a_report() -> None:
