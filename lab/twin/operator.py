@@ -67,8 +67,12 @@ def _salt(folder: Path, environment: Mapping[str, str]) -> str:
 
 
 def _follow(original: Path, copy: Path, extra: str) -> None:
-    """Make the copy anew where the original changed, unless somebody changed the copy."""
-    wanted = original.read_text()
+    """Make the copy anew where the original changed, unless somebody changed the copy.
+
+    The salt of the original belongs to a passphrase that is not the twin's.
+    """
+    lines = original.read_text().splitlines(keepends=True)
+    wanted = "".join(line for line in lines if not line.startswith(_SALT))
     seed = copy.with_name(f"{copy.name}.seed")
     if copy.exists() and (not seed.exists() or copy.read_text() != seed.read_text()):
         return
