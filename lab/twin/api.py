@@ -56,6 +56,12 @@ class Api:
         status, answer = self._ask("PATCH", path, body, "application/apply-patch+yaml")
         self._expect(status, answer, path)
 
+    def annotate(self, path: str, name: str, value: str | None) -> None:
+        """Sets an annotation of the object at the path; None removes it."""
+        body = {"metadata": {"annotations": {name: value}}}
+        status, answer = self._ask("PATCH", path, body, "application/merge-patch+json")
+        self._expect(status, answer, path)
+
     def delete(self, path: str, grace_seconds: int | None = None) -> None:
         """Deletes what is at the path, an object or all of a list; nothing there is fine too."""
         options: Body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
