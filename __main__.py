@@ -4,6 +4,7 @@ import pulumi
 
 from components.cluster import cluster_provider, options
 from components.flowmaster import FlowMaster
+from components.guard import guard, plane_untouched
 from components.program import readable_errors
 from components.reverse_proxy import reverse_proxy
 from components.rollout import ready
@@ -14,13 +15,16 @@ with readable_errors():
     settings = load.from_program()
     server = look(settings)
     server.undo_drift()
+    guard(settings)
 
     cluster = cluster_provider(settings)
     flowmaster = FlowMaster("flowmaster", settings, options(settings, cluster))
-    reverse_proxy(settings, flowmaster, server.report)
+    proxy = reverse_proxy(settings, flowmaster, server.report)
     server.say()
 
     pulumi.export("addresses", flowmaster.addresses)
     pulumi.export("versions", flowmaster.versions)
     pulumi.export("externalServices", flowmaster.hosts)
-    pulumi.export("ready", ready(settings, flowmaster))
+    running = ready(settings, flowmaster)
+    pulumi.export("ready", running)
+    pulumi.export("plane", plane_untouched(settings, server.host, [running, *proxy.contents]))

@@ -45,6 +45,11 @@ class ReverseProxy(Component):
         self.sites = {site: self._site(site, entry, args) for site, entry in args.sites.items()}
         self.register_outputs({"sites": sorted(self.sites)})
 
+    @property
+    def contents(self) -> list[pulumi.Output[str]]:
+        """The text of each site, known once it is served."""
+        return [site.content for site in self.sites.values()]
+
     def _site(self, name: str, site: Site, args: ReverseProxyArgs) -> NginxSite:
         needed = {s: args.addresses[s] for s in services(site)}
         content = pulumi.Output.all(**needed).apply(lambda addresses: nginx.site(site, addresses))
@@ -61,8 +66,8 @@ def _asleep(site: Site, path: str, asleep: frozenset[str]) -> bool:
     return any(key.endswith(path) and entry.service in asleep for key, entry in site.locations.items())
 
 
-def reverse_proxy(settings: Settings, flowmaster: FlowMaster, report: Report) -> ReverseProxy | None:
-    """The reverse proxy of the stack; none where the stack says nothing about one.
+def reverse_proxy(settings: Settings, flowmaster: FlowMaster, report: Report) -> ReverseProxy:
+    """The reverse proxy of the stack; without sites where the stack says nothing about one.
 
     What the report says of its sites shows as a change of them, and the update undoes it.
 
@@ -70,7 +75,7 @@ def reverse_proxy(settings: Settings, flowmaster: FlowMaster, report: Report) ->
     """
     proxy = settings.stack.reverse_proxy
     if proxy is None:
-        return None
+        return ReverseProxy("nginx", ReverseProxyArgs(sites={}, addresses={}))
     asleep = frozenset(name for name in settings.services if settings.release(name).replicas == 0)
     routed = sorted({name for site in proxy.sites.values() for name in services(site)})
     args = ReverseProxyArgs(

@@ -27,6 +27,7 @@ class Settings:
         self._check_same_services()
         self._check_secrets_known()
         self._check_host_ports()
+        self._check_reverse_proxy()
 
     @property
     def namespace(self) -> str:
@@ -123,6 +124,29 @@ class Settings:
                         f"flowmaster:secrets.{name}.{key}: not among the catalogue's secrets{closest(key, keys)}",
                         f"known: {', '.join(keys) or 'none'}",
                         f"add it to secrets in {self.stack.catalogue}, or `pulumi config rm --path` it",
+                    )
+
+    def _check_reverse_proxy(self) -> None:
+        proxy = self.stack.reverse_proxy
+        for file, site in proxy.sites.items() if proxy else ():
+            where = f"reverseProxy.sites.{file}"
+            for path, location in site.locations.items():
+                name = location.service
+                if name is None or (name in self.services and self.services[name].port is not None):
+                    continue
+                known = [service for service, entry in self.services.items() if entry.port is not None]
+                raise ConfigError(
+                    f"{where}: location {path} leads to {name}, which is no service that listens{closest(name, known)}",
+                    "nginx would have nowhere to send its requests",
+                    "correct the name, or write upstream: HOST:PORT",
+                )
+            for port in (site.listen, *((site.tls.port,) if site.tls else ())):
+                owner = self.stack.host.ports.get(port)
+                if owner not in (None, "nginx"):
+                    raise ConfigError(
+                        f"{where}: port {port} of the host is taken by {owner}",
+                        "nginx could not listen there, and would not start again",
+                        "give the site another port",
                     )
 
     def _check_host_ports(self) -> None:

@@ -43,6 +43,8 @@ class Server:
     before: applied.Applied
     adopted: frozenset[ObjectRef] = frozenset()
     """What is there already and will be taken over."""
+    host: source.HostSource | None = None
+    """The look at the machine itself, where the stack has anything on it."""
     _resources: dict[ObjectRef, pulumi.Resource] = field(default_factory=dict)
     _hook: pulumi.ResourceHook | None = None
     _takeover: pulumi.ResourceHook | None = None
@@ -132,7 +134,7 @@ def look(settings: Settings) -> Server:
     """
     from components.render import manifests
 
-    host = source.start(settings)
+    host = source.start(settings, containers=not pulumi.runtime.is_dry_run())
     declared = [dict(body) for body in manifests(settings)]
     with connect(settings.stack.cluster) as api:
         live = reader.read(api, settings.namespace)
@@ -167,7 +169,7 @@ def compare(
         host.refuse_impostor()
     todo = plan(declared, before, live, report.findings, rules)
     refs = (reference(body, settings.namespace) for body in declared)
-    return Server(settings, report, todo, before, takeover.adoptable(refs, before, live))
+    return Server(settings, report, todo, before, takeover.adoptable(refs, before, live), host)
 
 
 def _images(live: reader.LiveState) -> set[str]:

@@ -21,7 +21,7 @@ NGINX = ObjectRef("Nginx", "", "nginx")
 MODE = "0644"
 OWNER = "root:root"
 _NO_ADDRESS = "address-of-{}:0"
-_SECRET_WORDS = ("authorization", "cookie")
+_HEADERS = ("proxy_set_header", "add_header", "set")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +132,14 @@ def _shown(path: Path, value: Any, now: Situation) -> tuple[Any, bool]:
         return {key: part for key, (part, _) in parts.items()}, any(hidden for _, hidden in parts.values())
     if not isinstance(value, str):
         return value, False
-    names = [str(step).lower() for step in path]
-    if not value.startswith("$") and any(telling(n) or any(w in n for w in _SECRET_WORDS) for n in names):
+    if not value.startswith("$") and len(path) > 1 and path[-2] in _HEADERS and _credential(str(path[-1])):
         return "(secret)", True
     text = now.masker.text(value)
     return text, text != value
+
+
+def _credential(header: str) -> bool:
+    return telling(header) or any(word in header.lower() for word in ("authorization", "cookie"))
 
 
 def _revision(value: Any) -> str:

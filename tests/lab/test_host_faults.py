@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def then_finishes(server: Server) -> None:
     assert server.answers()
 
 
-def refusal(server: Server, site: str = "test", **how: object) -> RefusedError:
+def refusal(server: Server, **how: Any) -> RefusedError:
     with pytest.raises(RefusedError) as refused:
         server.write(NEW, **how)
     assert len(str(refused.value).splitlines()) <= 3

@@ -1,0 +1,208 @@
+"""From what was read of the server to findings: each kind of drift of nginx is exactly one, and said in its words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from components.bodies import nginx as body
+from config.reverse_proxy import ReverseProxy
+from config.settings import Settings
+from drift.finding import Change, Finding, FindingClass, consequence
+from drift.host.findings import Situation, findings
+from drift.rules import decided
+from host.nginx import AVAILABLE, ENABLED, File, HostState, Nginx
+
+ADDRESSES = {
+    "frontend": "10.43.185.219:3000",
+    "api-gateway": "10.43.193.134:9000",
+    "websocket-gateway": "10.43.43.253:9010",
+}
+PATH = f"{ENABLED}/flowmaster"
+NOW = datetime(2026, 2, 8, tzinfo=UTC)
+API = "server[80 _].location[/api/]"
+
+
+@pytest.fixture
+def healthy(demo: Settings) -> Situation:
+    """A server that is as declared and was applied so."""
+    proxy = demo.stack.reverse_proxy
+    assert proxy is not None
+    text = body.site(proxy.sites["flowmaster"], ADDRESSES)
+    file = File(PATH, "file", "0644", "root", "root", text, "0" * 64, changed=NOW)
+    host = HostState("10.0.0.1", "demo", Nginx(installed=True, running=True), {PATH: file})
+    return Situation(proxy=proxy, host=host, addresses=ADDRESSES, applied={"flowmaster": text})
+
+
+def text(now: Situation) -> str:
+    return str(now.host.files[PATH].content)
+
+
+def with_file(now: Situation, path: str = PATH, **how: Any) -> Situation:
+    files = {
+        **now.host.files,
+        path: replace(now.host.files.get(path, File(path, "file", "0644", "root", "root")), **how),
+    }
+    return replace(now, host=replace(now.host, files=files))
+
+
+def edited(now: Situation, old: str, new: str) -> Situation:
+    assert old in text(now)
+    return with_file(now, content=text(now).replace(old, new))
+
+
+def without_file(now: Situation) -> Situation:
+    return replace(now, host=replace(now.host, files={p: f for p, f in now.host.files.items() if p != PATH}))
+
+
+def with_nginx(now: Situation, **how: Any) -> Situation:
+    return replace(now, host=replace(now.host, nginx=replace(now.host.nginx, **how)))
+
+
+def one(now: Situation) -> Finding:
+    found = decided(findings(now))
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_a_healthy_server_has_none(healthy: Situation) -> None:
+    assert findings(healthy) == []
+    assert findings(edited(healthy, "3600s", "1h")) == []
+    assert findings(edited(healthy, "server {", "# a comment\nserver {")) == []
+
+
+def test_an_edit_is_drift_of_that_directive(healthy: Situation) -> None:
+    found = one(edited(healthy, "proxy_read_timeout 3600s", "proxy_read_timeout 60s"))
+    assert (found.cls, found.path) == (FindingClass.DRIFT, f"{API}.proxy_read_timeout")
+    assert (found.live, found.declared, found.when, found.heals) == ("60s", "3600s", NOW, True)
+    assert str(found.object) == "NginxSite/flowmaster"
+
+
+def test_an_added_directive_is_foreign_and_is_removed(healthy: Situation) -> None:
+    found = one(edited(healthy, "proxy_buffering off;", "proxy_buffering off;\n        deny 1.2.3.4;"))
+    assert (found.cls, found.change, found.live) == (FindingClass.FOREIGN, Change.ADDED, "1.2.3.4")
+    assert consequence(found) == "up removes it"
+
+
+def test_a_removed_directive_is_drift(healthy: Situation) -> None:
+    found = one(edited(healthy, "proxy_buffering off;", ""))
+    assert (found.cls, found.change, found.declared) == (FindingClass.DRIFT, Change.MISSING, "off")
+
+
+def test_a_change_of_the_program_is_pending(healthy: Situation) -> None:
+    sites = {name: site.model_copy(update={"max_body_size": "1g"}) for name, site in healthy.proxy.sites.items()}
+    found = one(replace(healthy, proxy=ReverseProxy(sites=sites)))
+    assert (found.cls, found.live, found.declared) == (FindingClass.PENDING, "100m", "1g")
+
+
+def test_a_change_of_both_is_a_conflict(healthy: Situation) -> None:
+    sites = {name: site.model_copy(update={"max_body_size": "1g"}) for name, site in healthy.proxy.sites.items()}
+    found = one(replace(edited(healthy, "100m", "5m"), proxy=ReverseProxy(sites=sites)))
+    assert found.cls is FindingClass.CONFLICT
+
+
+def test_a_site_that_was_never_applied_is_pending(healthy: Situation) -> None:
+    assert one(replace(without_file(healthy), applied={})).cls is FindingClass.PENDING
+    found = one(replace(edited(healthy, "3600s;\n        proxy_b", "30s;\n        proxy_b"), applied={}))
+    assert found.cls is FindingClass.PENDING
+
+
+def test_a_deleted_site(healthy: Situation) -> None:
+    found = one(without_file(healthy))
+    assert (found.cls, found.change, found.path) == (FindingClass.DRIFT, Change.MISSING, "")
+    assert consequence(found) == "up creates it again"
+
+
+def test_a_disabled_site(healthy: Situation) -> None:
+    found = one(with_file(without_file(healthy), f"{AVAILABLE}/flowmaster", content=text(healthy)))
+    assert found.cls is FindingClass.DRIFT
+    assert found.note == "disabled: it is only in /etc/nginx/sites-available/flowmaster"
+
+
+def test_mode_and_owner(healthy: Situation) -> None:
+    assert [(f.path, f.live, f.declared) for f in findings(with_file(healthy, mode="0666", owner="ben"))] == [
+        ("mode", "0666", "0644"),
+        ("owner", "ben:root", "root:root"),
+    ]
+
+
+def test_text_that_is_no_configuration(healthy: Situation) -> None:
+    broken = with_nginx(with_file(healthy, content="server { listen 80"), valid=False, words=f"nginx: [emerg] {PATH}:1")
+    found = one(broken)
+    assert (found.cls, found.path, found.heals) == (FindingClass.DRIFT, "content", True)
+
+
+def test_an_upstream_that_is_no_live_address_is_drift_although_the_program_says_another_now(healthy: Situation) -> None:
+    found = one(replace(healthy, addresses={**ADDRESSES, "api-gateway": "10.43.9.9:9000"}))
+    assert (found.cls, found.path) == (FindingClass.DRIFT, f"{API}.proxy_pass")
+    assert (found.live, found.declared) == ("http://10.43.193.134:9000", "http://10.43.9.9:9000")
+    assert found.note == "no Service has the address 10.43.193.134:9000; api-gateway has 10.43.9.9:9000"
+
+
+def test_an_upstream_whose_service_is_not_there(healthy: Situation) -> None:
+    found = one(replace(healthy, addresses={k: v for k, v in ADDRESSES.items() if k != "frontend"}))
+    assert found.note == "no Service has the address 10.43.185.219:3000; frontend is not there"
+    assert found.declared == "http://address-of-frontend:0"
+
+
+def test_nginx_stopped(healthy: Situation) -> None:
+    found = one(with_nginx(healthy, running=False, taken={"80": "lighttpd"}))
+    assert (found.cls, found.path, found.live, found.heals) == (FindingClass.DRIFT, "state", "stopped", True)
+    assert found.note == "port 80 is taken by lighttpd"
+
+
+def test_nginx_not_installed(healthy: Situation) -> None:
+    found = one(with_nginx(healthy, installed=False))
+    assert (found.cls, found.live, found.heals) == (FindingClass.UNHEALTHY, "nginx is not installed", False)
+
+
+def test_nginx_runs_an_older_configuration_than_our_file(healthy: Situation) -> None:
+    found = one(with_nginx(healthy, newer=(PATH,)))
+    assert (found.cls, found.heals) == (FindingClass.STALE, True)
+    assert consequence(found) == "up reloads it"
+
+
+def test_nginx_runs_an_older_configuration_than_somebody_elses_file(healthy: Situation) -> None:
+    found = one(with_nginx(healthy, newer=("/etc/nginx/nginx.conf",)))
+    assert (found.cls, found.heals, str(found.object)) == (FindingClass.STALE, False, "Nginx/nginx")
+
+
+def test_a_foreign_reason_for_which_nginx_would_not_start_again(healthy: Situation) -> None:
+    words = (
+        'nginx: [emerg] unknown directive "x" in /etc/nginx/sites-enabled/zzz:1\nnginx: configuration file test failed'
+    )
+    found = one(with_nginx(healthy, valid=False, words=words))
+    assert (found.cls, found.heals) == (FindingClass.UNHEALTHY, False)
+    assert found.live == '[emerg] unknown directive "x" in /etc/nginx/sites-enabled/zzz:1'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "note"),
+    [
+        ("000-other", "server { listen 80; server_name _; }", "nginx gives the requests to it"),
+        ("zzz", "server { listen 80 default_server; server_name z; }", "flowmaster, which comes first"),
+        ("zzz", "server { server_name _; }", "flowmaster, which comes first"),
+    ],
+)
+def test_another_site_that_takes_our_port_and_name(healthy: Situation, name: str, content: str, note: str) -> None:
+    found = one(with_file(healthy, f"{ENABLED}/{name}", content=content, changed=NOW))
+    assert (found.cls, found.path, found.heals) == (FindingClass.FOREIGN, "", False)
+    assert str(found.object) == f"NginxSite/{name}"
+    assert note in found.note
+
+
+@pytest.mark.parametrize("content", ["server { listen 8083; }", "server { listen 80; server_name a.b; }", "server {"])
+def test_other_sites_are_nobodys_business(healthy: Situation, content: str) -> None:
+    assert findings(with_file(healthy, f"{ENABLED}/other", content=content)) == []
+
+
+def test_credentials_in_headers_are_never_shown(healthy: Situation) -> None:
+    first = one(edited(healthy, "off;", 'off;\n proxy_set_header Authorization "Bearer abc123";'))
+    assert first.live == "(secret)"
+    assert first.secret
+    second = one(edited(healthy, "off;", 'off;\n proxy_set_header Authorization "Bearer xyz789";'))
+    assert first.revision != second.revision
+    assert "abc123" not in repr(first)

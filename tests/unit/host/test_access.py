@@ -1,0 +1,61 @@
+"""How the server is reached, and what is refused before anybody is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.stack import Host
+from host.access import access
+from host.connection import source
+from host.errors import HostAccessError, HostKeyError, HostUnreachableError
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDK/iy0CXIT06fLC0PaKr69/X2VXiTgQIWAoi+ky3lp0"
+HOST = Host(address="10.0.0.1", user="ben", host_key=KEY)
+
+
+def test_the_environment_has_the_last_word() -> None:
+    found = access(HOST, {"FLOWMASTER_HOST_ADDRESS": "10.0.0.2", "FLOWMASTER_HOST_USER": "root"})
+    assert (found.address, found.user, found.sudo, found.host_key) == ("10.0.0.2", "root", False, KEY)
+    assert access(HOST, {}).sudo
+
+
+def test_a_host_key_is_needed() -> None:
+    with pytest.raises(HostKeyError, match="is not given") as refused:
+        access(Host(address="10.0.0.1", user="ben"), {})
+    assert "FLOWMASTER_HOST_PUBLIC_KEY" in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["AAAAC3Nz", "md5 aa:bb", "ssh-ed25519"])
+def test_a_host_key_that_is_none_is_refused(key: str) -> None:
+    with pytest.raises(HostKeyError, match="is none"):
+        access(HOST, {"FLOWMASTER_HOST_PUBLIC_KEY": key})
+
+
+def test_a_port_that_is_none_is_refused() -> None:
+    with pytest.raises(HostAccessError, match="which is no port"):
+        access(HOST, {"FLOWMASTER_HOST_PORT": "ssh"})
+
+
+def test_a_private_key_is_never_shown() -> None:
+    host = Host(address="10.0.0.1", user="ben", host_key=KEY, private_key="-----BEGIN PRIVATE")
+    assert "BEGIN" not in repr(access(host, {}))
+    assert "BEGIN" not in repr(host)
+
+
+def test_an_address_where_nobody_listens(tmp_path: Path) -> None:
+    from host import nginx
+
+    found = access(HOST, {"FLOWMASTER_HOST_ADDRESS": "127.0.0.1", "FLOWMASTER_HOST_PORT": "9"})
+    with pytest.raises(HostUnreachableError, match="does not answer over SSH: connection refused") as refused:
+        nginx.read(found, [])
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_the_program_that_is_sent_does_nothing_when_cut_short() -> None:
+    whole = source({"verb": "read", "sites": []})
+    assert whole.endswith('"sites": []}\')\n')
+    assert whole.count("module.main(") == 1
+    cut = whole[: whole.index("module.main(")]
+    compile(cut, "cut", "exec")

@@ -1,0 +1,105 @@
+"""What is never touched: refused in code, whatever the configuration says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components import guard
+from components.bodies import nginx
+from components.render import manifests
+from config.settings import Settings
+from host import policy
+from host.errors import PolicyError
+
+SITE = "server { listen 80; location / { proxy_pass http://10.43.0.9:3000; } }"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("../nginx", SITE, "only sites of nginx with plain names"),
+        ("a/b", SITE, "only sites"),
+        ("", SITE, "only sites"),
+        (".hidden", SITE, "only sites"),
+        ("plane", SITE, "Plane's sites are its own"),
+        ("x", "server { root /opt/plane/data; }", "/opt/plane/data"),
+        ("x", "server { root /opt/plane-mcp-server; }", "/opt/plane-mcp-server"),
+        ("x", "location / { proxy_pass http://plane-proxy:80; }", "plane-proxy"),
+        ("x", "location / { proxy_pass http://127.0.0.1:8083; }", "port 8083"),
+        ("x", "location / { proxy_pass http://localhost:8012/; }", "port 8012"),
+        ("x", "server { listen 8083; }", "port 8083"),
+        ("x", "server { listen 0.0.0.0:8012; }", "port 8012"),
+        ("x", "upstream u { server 127.0.0.1:8083; }", "port 8083"),
+    ],
+)
+def test_a_site_that_is_not_ours_is_refused(name: str, content: str, said: str) -> None:
+    with pytest.raises(PolicyError, match="refused: ") as refused:
+        policy.check_site(name, content)
+    assert said in str(refused.value)
+
+
+def test_a_site_of_ours_is_not_refused() -> None:
+    policy.check_site("flowmaster", SITE)
+    policy.check_site("flowmaster", None)
+
+
+@pytest.mark.parametrize("verb", ["run", "delete", "", None, "write"])
+def test_a_request_that_is_not_known_is_refused(verb: str | None) -> None:
+    with pytest.raises(PolicyError, match="asked for nothing but change, read"):
+        policy.check_request({"verb": verb})
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "said"),
+    [
+        ("kubernetes:core/v1:Service", {"metadata": {"namespace": "databases"}}, "namespace databases"),
+        ("kubernetes:core/v1:Namespace", {"metadata": {"name": "kube-system"}}, "namespace kube-system"),
+        (
+            "kubernetes:core/v1:Service",
+            {"metadata": {"namespace": "flowmaster"}, "spec": {"ports": [{"nodePort": 8083}]}},
+            "port 8083 of the server",
+        ),
+        (
+            "kubernetes:apps/v1:Deployment",
+            {"metadata": {"namespace": "flowmaster"}, "spec": {"containers": [{"ports": [{"hostPort": 8012}]}]}},
+            "port 8012 of the server",
+        ),
+        (
+            "kubernetes:apps/v1:Deployment",
+            {"metadata": {"namespace": "flowmaster"}, "spec": {"volumes": [{"hostPath": {"path": "/opt/plane/x"}}]}},
+            "/opt/plane/x",
+        ),
+        ("command:remote:Command", {"create": "docker restart plane-web-1"}, "plane-web-1"),
+        ("command:local:Command", {"create": "ls /opt/plane"}, "/opt/plane"),
+    ],
+)
+def test_a_resource_that_names_what_is_not_ours_is_refused(kind: str, inputs: dict[str, Any], said: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        policy.check_resource(kind, "x", inputs, "flowmaster")
+    assert said in str(refused.value)
+
+
+def test_everything_that_the_program_declares_passes(demo: Settings) -> None:
+    bodies = manifests(demo)
+    assert len(bodies) > 60
+    for body in bodies:
+        policy.check_resource(f"kubernetes:x:{body['kind']}", body["metadata"]["name"], dict(body), demo.namespace)
+    assert demo.stack.reverse_proxy is not None
+    for name, site in demo.stack.reverse_proxy.sites.items():
+        addresses = dict.fromkeys(demo.services, "10.43.0.1:80")
+        policy.check_site(name, nginx.site(site, addresses))
+
+
+def test_a_port_inside_the_cluster_is_nobodys_business() -> None:
+    """prompt-engineering listens on 8012 in its pod; that is not Plane's port of the server."""
+    body = {"metadata": {"namespace": "flowmaster"}, "spec": {"ports": [{"port": 8012, "targetPort": 8012}]}}
+    policy.check_resource("kubernetes:core/v1:Service", "prompt-engineering", body, "flowmaster")
+
+
+def test_containers_made_or_started_again_are_told() -> None:
+    before = {"plane-web": "a 1", "plane-db": "b 1", "plane-mq": "c 1"}
+    assert guard.changes(before, dict(before)) == []
+    after = {"plane-web": "a 2", "plane-db": "b 1", "plane-new": "d 1"}
+    assert guard.changes(before, after) == ["plane-mq is gone", "plane-new is new", "plane-web was started again"]
