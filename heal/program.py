@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -31,6 +32,8 @@ from heal import approval, takeover
 from heal.cluster import carry_out
 from heal.keep import HEALED, annotation
 from heal.plan import Body, Plan, Step, plan
+
+_THREADS = ThreadPoolExecutor(8, thread_name_prefix="hook")
 
 
 @dataclass
@@ -107,14 +110,14 @@ class Server:
 
     async def _take_over(self, args: pulumi.ResourceHookArgs) -> None:
         ref = _named(args.type, dict(args.new_inputs or {}))
-        await asyncio.to_thread(self._forget_last_applied, ref)
+        await _aside(self._forget_last_applied, ref)
 
     def _forget_last_applied(self, ref: ObjectRef) -> None:
         with connect(self.settings.stack.cluster) as api:
             takeover.forget_last_applied(api, ref)
 
     async def _undo(self, args: pulumi.ResourceHookArgs) -> None:
-        await asyncio.to_thread(self._undo_now, args.type, dict(args.new_inputs or {}))
+        await _aside(self._undo_now, args.type, dict(args.new_inputs or {}))
 
     def _undo_now(self, kind: str, inputs: Body) -> None:
         ref = _named(kind, inputs)
@@ -124,6 +127,11 @@ class Server:
         with connect(self.settings.stack.cluster) as api:
             for step in steps:
                 carry_out(api, step)
+
+
+async def _aside(work: Callable[..., None], *arguments: object) -> None:
+    """Run a hook's work in threads of their own: Pulumi's registrations hold the loop's while they wait for the hook."""
+    await asyncio.get_running_loop().run_in_executor(_THREADS, work, *arguments)
 
 
 def look(settings: Settings) -> Server:
