@@ -1,0 +1,133 @@
+"""Stacks of many services: the demo's own, repeated under other names, as configuration files and as manifests."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.render import manifests
+from config import load
+from config.catalogue import Catalogue
+from config.settings import Settings
+from config.stack import Stack
+
+STACK = "demo"
+NAMESPACE = "bench"
+"""What the namespaces of all fleets begin with."""
+FAKE_REGISTRY = "registry.example/flowmaster"
+"""Images of services whose pods are pretended. Nothing of that name is ever asked for."""
+FAKE_NODE_LABEL = {"type": "kwok"}
+FAKE_NODE_TAINT = {"key": "kwok.x-k8s.io/node", "value": "fake", "effect": "NoSchedule"}
+_ROLLOUT_SECONDS = 900
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """So many services of one stack, in a namespace and a folder of their own."""
+
+    size: int
+    folder: Path
+    namespace: str
+    services: tuple[str, ...]
+    real: bool
+    """Whether its pods are real ones; else they are pretended on a node that is none."""
+    objects: int
+    """How many Kubernetes objects are declared."""
+
+    @property
+    def manifests(self) -> Path:
+        """Every object as YAML, for kubectl and kapp."""
+        return self.folder / "manifests.yaml"
+
+    @property
+    def state(self) -> Path:
+        """Pulumi's state."""
+        return self.folder / "state"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What makes Pulumi and the program use this fleet's files."""
+        return {
+            "PULUMI_STACK": STACK,
+            "PULUMI_BACKEND_URL": f"file://{self.state}",
+            "PULUMI_OPTION_CONFIG_FILE": str(self.folder / f"Pulumi.{STACK}.yaml"),
+            "FLOWMASTER_CATALOGUE": str(self.folder / "catalogue.yaml"),
+        }
+
+
+def write(size: int, folder: Path, secrets: Mapping[str, str]) -> Fleet:
+    """Write the files of a stack with so many services.
+
+    Up to the demo's own number they are the demo's services with real pods. More than that one small node could not
+    hold, so all of a larger fleet's pods are pretended, from images that are nowhere.
+
+    :param secrets: environment variables with the values of the catalogue's secrets.
+    """
+    catalogue = load.read_yaml(load.ROOT / "config" / "catalogue.yaml")
+    values = _stack_values(load.read_yaml(load.ROOT / f"Pulumi.{STACK}.yaml")["config"])
+    real = size <= len(catalogue["services"])
+    names = service_names(list(catalogue["services"]), size)
+    catalogue["services"] = {name: _entry(catalogue["services"][origin], name, real) for name, origin in names.items()}
+    values["services"] = {name: _release(values["services"][origin], name == origin) for name, origin in names.items()}
+    namespace = f"{NAMESPACE}-{size}"
+    values["cluster"] |= {"namespace": namespace, "rolloutTimeout": _ROLLOUT_SECONDS, "requestTimeout": 60}
+    folder.mkdir(parents=True)
+    fleet_catalogue = folder / "catalogue.yaml"
+    _dump(fleet_catalogue, catalogue)
+    _dump(folder / f"Pulumi.{STACK}.yaml", {"config": {f"{load.PROJECT}:{key}": v for key, v in values.items()}})
+    settings = Settings(
+        name=STACK,
+        stack=load.validate(Stack, values, "the bench's stack"),
+        catalogue=load.validate(Catalogue, catalogue, fleet_catalogue.name),
+        environ=dict(secrets),
+    )
+    bodies = [dict(body) for body in manifests(settings)]
+    text = yaml.dump_all(bodies, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
+    with os.fdopen(os.open(folder / "manifests.yaml", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write(text)
+    return Fleet(size=size, folder=folder, namespace=namespace, services=tuple(names), real=real, objects=len(bodies))
+
+
+def service_names(origins: list[str], size: int) -> dict[str, str]:
+    """Names for so many services, each with the service that it is a copy of: first all as they are, then again."""
+    rounds = (
+        (origin if number == 0 else f"{origin}-{number + 1}", origin)
+        for number in range(-(-size // len(origins)))
+        for origin in origins
+    )
+    return dict(pair for pair, _ in zip(rounds, range(size), strict=False))
+
+
+def _stack_values(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What says where and at which tags; what else a stack has (its host's nginx) is not Kubernetes'."""
+    return {key: copy.deepcopy(config[f"{load.PROJECT}:{key}"]) for key in ("cluster", "host", "services")}
+
+
+def _entry(origin: Mapping[str, Any], name: str, real: bool) -> dict[str, Any]:
+    entry = copy.deepcopy(dict(origin))
+    if real:
+        return entry
+    toleration = {"key": FAKE_NODE_TAINT["key"], "operator": "Exists"}
+    pod = {"nodeSelector": dict(FAKE_NODE_LABEL), "tolerations": [toleration]}
+    return {
+        **entry,
+        "image": f"{FAKE_REGISTRY}/{name}",
+        "override": {"deployment": {"spec": {"template": {"spec": pod}}}},
+    }
+
+
+def _release(origin: Mapping[str, Any], itself: bool) -> dict[str, Any]:
+    release = dict(origin)
+    if not itself:
+        release.pop("clusterIP", None)
+    return release
+
+
+def _dump(path: Path, data: object) -> None:
+    path.write_text(yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))

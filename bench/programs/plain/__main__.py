@@ -1,0 +1,16 @@
+"""The resources of the project's own program, as plain Pulumi would have them: nothing is asked of the server."""
+
+import pulumi
+
+from components.cluster import cluster_provider, options
+from components.flowmaster import FlowMaster
+from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
+from config import load
+
+settings = load.from_program()
+cluster = cluster_provider(settings)
+flowmaster = FlowMaster("flowmaster", settings, options(settings, cluster))
+ReverseProxy("nginx", ReverseProxyArgs(sites={}, addresses={}))
+pulumi.export("addresses", flowmaster.addresses)
+pulumi.export("versions", flowmaster.versions)
+pulumi.export("externalServices", flowmaster.hosts)
