@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from lab.twin import Twin, TwinError, states
+from tests.lab.clone import Clone, Run
 
 HERE = Path(__file__).parent
+MAIN_JOB = pytest.StashKey[Run]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,3 +48,25 @@ def empty_twin(twin: Twin) -> Twin:
     """The twin in the state of a fresh server."""
     states.empty(twin)
     return twin
+
+
+@pytest.fixture(scope="session")
+def clone(twin: Twin) -> Clone:
+    """This clone, at work on the twin."""
+    return Clone.of(twin)
+
+
+@pytest.fixture(scope="session")
+def main_job(clone: Clone) -> Run:
+    """`make demo`, once for all tests that look at what it does."""
+    return clone.deploy()
+
+
+@pytest.fixture(scope="module")
+def deployed(request: pytest.FixtureRequest, clone: Clone) -> Clone:
+    """FlowMaster on the twin, as declared; made anew where another module's tests left something else."""
+    if MAIN_JOB not in request.session.stash:
+        request.session.stash[MAIN_JOB] = request.getfixturevalue("main_job")
+    elif not clone.is_as_declared():
+        clone.deploy()
+    return clone
