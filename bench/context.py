@@ -8,10 +8,10 @@ from pathlib import Path
 
 from bench import fleet as fleets
 from bench.fleet import Fleet
-from bench.measure import Command, Sample, Side, alternate, run
+from bench.measure import Command, Sample, Side, alternate
 from bench.server import Server
+from bench.stack import ROOT, Stack
 
-ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = Path(__file__).with_name("programs")
 
 
@@ -98,19 +98,14 @@ class Bench:
         return self.command(*argv, variables=fleet.variables, cwd=PROGRAMS / "plain")
 
     def empty_preview(self) -> Command:
-        """A preview of a program that declares nothing."""
-        folder = self.folder / "empty"
-        variables = {
-            "PULUMI_STACK": fleets.STACK,
-            "PULUMI_BACKEND_URL": f"file://{folder}",
-            "PULUMI_OPTION_CONFIG_FILE": str(folder / f"Pulumi.{fleets.STACK}.yaml"),
-        }
-        if not folder.exists():
-            folder.mkdir()
-            init = ("pulumi", "stack", "init", fleets.STACK, "--non-interactive")
-            run(self.command(*init, variables=variables, cwd=PROGRAMS / "empty"))
-            run(self.command("pulumi", "up", "--yes", "--skip-preview", variables=variables, cwd=PROGRAMS / "empty"))
-        return self.command("pulumi", "preview", "--expect-no-changes", variables=variables, cwd=PROGRAMS / "empty")
+        """A preview of a program that declares nothing, and has been deployed."""
+        stack, cwd = Stack(folder=self.folder / "empty"), PROGRAMS / "empty"
+        if not stack.folder.exists():
+            stack.folder.mkdir()
+            stack.configuration.touch()
+            self.server.make_stack("empty", stack)
+            self.server.pulumi(stack, "up", "--yes", "--skip-preview", "--non-interactive", cwd=cwd)
+        return self.command("pulumi", "preview", "--expect-no-changes", variables=stack.variables, cwd=cwd)
 
     def compare(self, sides: Sequence[Side], *, warm_up: bool = True) -> list[Sample]:
         """Run all sides in turn.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any
 
 import yaml
 
+from bench.stack import NAME, Stack
 from components.render import manifests
 from config import load
+from config import stack as models
 from config.catalogue import Catalogue
 from config.settings import Settings
-from config.stack import Stack
 
-STACK = "demo"
 NAMESPACE = "bench"
 """What the namespaces of all fleets begin with."""
 FAKE_REGISTRY = "registry.example/flowmaster"
@@ -34,7 +33,6 @@ class Fleet:
     size: int
     folder: Path
     namespace: str
-    services: tuple[str, ...]
     real: bool
     """Whether its pods are real ones; else they are pretended on a node that is none."""
     objects: int
@@ -46,19 +44,19 @@ class Fleet:
         return self.folder / "manifests.yaml"
 
     @property
-    def state(self) -> Path:
-        """Pulumi's state."""
-        return self.folder / "state"
+    def catalogue(self) -> Path:
+        """What the services are."""
+        return self.folder / "catalogue.yaml"
+
+    @property
+    def stack(self) -> Stack:
+        """The stack that deploys it."""
+        return Stack(folder=self.folder)
 
     @property
     def variables(self) -> dict[str, str]:
         """What makes Pulumi and the program use this fleet's files."""
-        return {
-            "PULUMI_STACK": STACK,
-            "PULUMI_BACKEND_URL": f"file://{self.state}",
-            "PULUMI_OPTION_CONFIG_FILE": str(self.folder / f"Pulumi.{STACK}.yaml"),
-            "FLOWMASTER_CATALOGUE": str(self.folder / "catalogue.yaml"),
-        }
+        return {**self.stack.variables, "FLOWMASTER_CATALOGUE": str(self.catalogue)}
 
 
 def write(size: int, folder: Path, secrets: Mapping[str, str]) -> Fleet:
@@ -70,28 +68,27 @@ def write(size: int, folder: Path, secrets: Mapping[str, str]) -> Fleet:
     :param secrets: environment variables with the values of the catalogue's secrets.
     """
     catalogue = load.read_yaml(load.ROOT / "config" / "catalogue.yaml")
-    values = _stack_values(load.read_yaml(load.ROOT / f"Pulumi.{STACK}.yaml")["config"])
+    values = _stack_values(load.read_yaml(load.ROOT / f"Pulumi.{NAME}.yaml")["config"])
     real = size <= len(catalogue["services"])
     names = service_names(list(catalogue["services"]), size)
     catalogue["services"] = {name: _entry(catalogue["services"][origin], name, real) for name, origin in names.items()}
     values["services"] = {name: _release(values["services"][origin], name == origin) for name, origin in names.items()}
     namespace = f"{NAMESPACE}-{size}"
     values["cluster"] |= {"namespace": namespace, "rolloutTimeout": _ROLLOUT_SECONDS, "requestTimeout": 60}
-    folder.mkdir(parents=True)
-    fleet_catalogue = folder / "catalogue.yaml"
-    _dump(fleet_catalogue, catalogue)
-    _dump(folder / f"Pulumi.{STACK}.yaml", {"config": {f"{load.PROJECT}:{key}": v for key, v in values.items()}})
     settings = Settings(
-        name=STACK,
-        stack=load.validate(Stack, values, "the bench's stack"),
-        catalogue=load.validate(Catalogue, catalogue, fleet_catalogue.name),
+        name=NAME,
+        stack=load.validate(models.Stack, values, "the stack of the benchmark"),
+        catalogue=load.validate(Catalogue, catalogue, "the catalogue of the benchmark"),
         environ=dict(secrets),
     )
     bodies = [dict(body) for body in manifests(settings)]
-    text = yaml.dump_all(bodies, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
-    with os.fdopen(os.open(folder / "manifests.yaml", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-        file.write(text)
-    return Fleet(size=size, folder=folder, namespace=namespace, services=tuple(names), real=real, objects=len(bodies))
+    fleet = Fleet(size=size, folder=folder, namespace=namespace, real=real, objects=len(bodies))
+    folder.mkdir(parents=True, mode=0o700)  # the manifests hold secrets
+    fleet.catalogue.write_text(_yaml(catalogue))
+    config = {f"{load.PROJECT}:{key}": value for key, value in values.items()}
+    fleet.stack.configuration.write_text(_yaml({"config": config}))
+    fleet.manifests.write_text("---\n".join(_yaml(body) for body in bodies))
+    return fleet
 
 
 def service_names(origins: list[str], size: int) -> dict[str, str]:
@@ -129,5 +126,5 @@ def _release(origin: Mapping[str, Any], itself: bool) -> dict[str, Any]:
     return release
 
 
-def _dump(path: Path, data: object) -> None:
-    path.write_text(yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))
+def _yaml(data: object) -> str:
+    return str(yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.fleet import FAKE_NODE_LABEL, FAKE_NODE_TAINT, NAMESPACE, Fleet
+from bench.stack import ROOT, Stack
+from config.load import PROJECT
 from lab import tools
 from lab.twin import Twin
 
@@ -129,29 +131,33 @@ class Server:
     def clear(self, fleet: Fleet) -> None:
         """As if the fleet had never been deployed: no namespace, and Pulumi's state as of a stack just made."""
         self.remove(fleet.namespace, real=fleet.real)
-        pristine = fleet.folder / "pristine"
-        if not pristine.exists():
-            fleet.state.mkdir(exist_ok=True)
-            self.pulumi(fleet, "stack", "init", fleet.variables["PULUMI_STACK"], "--non-interactive")
-            shutil.copytree(fleet.state, pristine)
-        shutil.rmtree(fleet.state)
-        shutil.copytree(pristine, fleet.state)
+        self.make_stack(PROJECT, fleet.stack)
 
-    def pulumi(self, fleet: Fleet, *words: str) -> None:
-        """Run Pulumi on a fleet, unmeasured.
+    def make_stack(self, project: str, stack: Stack) -> None:
+        """Make a stack of a project that has no resources yet, whatever there was of it before."""
+        pristine = stack.folder / "pristine"
+        if not pristine.exists():
+            scratch = stack.folder / "init"
+            scratch.mkdir(parents=True)
+            stack.state.mkdir()
+            # Pulumi writes the salt of the passphrase beside the project, wherever the configuration is.
+            (scratch / "Pulumi.yaml").write_text(f"name: {project}\nruntime: python\n")
+            self.pulumi(stack, "stack", "init", stack.name, "--non-interactive", cwd=scratch)
+            with stack.configuration.open("a") as file:
+                file.write(stack.configuration_in(scratch).read_text())
+            shutil.copytree(stack.state, pristine)
+        shutil.rmtree(stack.state)
+        shutil.copytree(pristine, stack.state)
+
+    def pulumi(self, stack: Stack | Fleet, *words: str, cwd: Path = ROOT) -> None:
+        """Run Pulumi on a stack, unmeasured.
 
         :raises BenchError: where it fails.
         """
         # Its state is wanted at the end only; written after each resource it would take most of the time.
-        env = self.environment | fleet.variables | {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_PARALLEL": "64"}
+        env = self.environment | stack.variables | {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_PARALLEL": "64"}
         done = subprocess.run(
-            ["pulumi", *words],
-            cwd=Path(__file__).resolve().parents[1],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
+            ["pulumi", *words], cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
         if done.returncode:
             said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])

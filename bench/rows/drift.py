@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bench.context import Bench, Comparison, Side
-from bench.fleet import STACK
 
 _SMALL = 30
 _TARGET_SMALL, _TARGET_LARGE = 1.0, 0.25
@@ -21,7 +20,7 @@ def measure(bench: Bench, size: int) -> list[Comparison]:
         ),
         Side(
             name="flowmaster drift",
-            command=bench.command("flowmaster", "drift", "--stack", STACK, variables=fleet.variables),
+            command=bench.command("flowmaster", "drift", "--stack", fleet.stack.name, variables=fleet.variables),
         ),
         Side(name="kapp deploy --diff-run", command=bench.command(*kapp, variables={})),
     )
