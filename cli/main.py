@@ -13,6 +13,9 @@ VERBS = {
     "adopt": "write down what runs in the namespace, proved to stay as it is; reads the server only",
     "drift": "show how the server differs from what is declared; read-only",
     "restore": "put back the objects that adopt saved",
+    "status": "show the whole server on one screen; read-only",
+    "smoke": "ask every service whether it answers, and write down when",
+    "topology": "draw who leads to whom, and who is drifted, as SVG; read-only",
     "gaps": "list what the snapshot of the server left open and nobody has filled yet",
 }
 EXIT_ERROR = 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ _SIGNATURE = "4dabf18193072939515e22adb298388d"
 """The key under which Pulumi marks special values; anything marked so cannot be read here."""
 
 _SITE = "flowmaster:NginxSite"
+_FRACTION = re.compile(r"\.\d+")
+"""Nanoseconds, which Python does not read."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Applied:
     bodies: Mapping[ObjectRef, dict[str, Any]] = field(default_factory=dict)
     sites: Mapping[str, str] = field(default_factory=dict)
     """The text of each of nginx's sites, by name."""
+    updated: datetime | None = None
+    """When the state was last written."""
     problem: str = ""
 
     def __contains__(self, ref: ObjectRef) -> bool:
@@ -40,7 +46,7 @@ def from_stack(project: str, stack: str, root: Path) -> Applied:
             state = _from_file(_folder(location, root), project, stack)
         else:
             state = _exported(stack, root)
-        return Applied() if state is None else Applied(bodies(state), sites(state))
+        return Applied() if state is None else Applied(bodies(state), sites(state), _written(state))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, subprocess.SubprocessError) as err:
         words = " ".join(str(err).split())[:200]
         return Applied(problem=f"the state of stack {stack} cannot be read: {words or type(err).__name__}")
@@ -112,6 +118,14 @@ def bodies(deployment: Mapping[str, Any]) -> dict[ObjectRef, dict[str, Any]]:
             ref = ObjectRef(str(inputs["kind"]), "" if whole else str(namespace), name)
             found[ref] = _readable(inputs)
     return found
+
+
+def _written(deployment: Mapping[str, Any]) -> datetime | None:
+    text = str((deployment.get("manifest") or {}).get("time", ""))
+    try:
+        return datetime.fromisoformat(_FRACTION.sub(".000000", text))
+    except ValueError:
+        return None
 
 
 def sites(deployment: Mapping[str, Any]) -> dict[str, str]:

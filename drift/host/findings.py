@@ -164,7 +164,7 @@ def _state(now: Situation, differing: set[str]) -> Iterator[Finding]:
                 when=nginx.since,
                 conditions=frozenset({RELOAD}),
             )
-    elif nginx.newer:
+    elif nginx.newer and nginx.valid:
         text = f"nginx has not read {', '.join(nginx.newer)} since it was changed"
         yield Finding(
             FindingClass.STALE, NGINX, change=Change.STATE, live=text, when=nginx.since, note="not this project's file"

@@ -1,0 +1,76 @@
+"""`flowmaster status`: the whole server on one screen. Reads only."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from config.settings import Settings
+from drift.engine import Report
+from drift.kubernetes.reader import LiveState
+from drift.overview import Known, Overview
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """No options of its own."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look once and show it; the exit code is that of `flowmaster drift`."""
+    from config import load
+    from drift.overview import overview
+    from drift.report import overview as shown
+
+    settings = load.from_file(options.stack)
+    seen = look(settings)
+    whole: Overview = overview(settings, seen.live, seen.report, seen.known)
+    shown.show(whole, sys.stdout)
+    return int(whole.report.exit_code)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything that was read at once."""
+
+    live: LiveState
+    report: Report
+    known: Known
+
+
+def look(settings: Settings) -> Seen:
+    """Read the cluster, the machine, the state and the tests' record, all beside each other."""
+    from cli import smoke
+    from components.render import manifests
+    from config.load import PROJECT, ROOT
+    from drift import applied, engine
+    from drift.host import source
+    from drift.kubernetes import reader
+    from drift.kubernetes.connection import connect
+    from drift.overview import memory
+    from host.errors import HostError
+
+    host = source.start(settings, containers=True)
+    with connect(settings.stack.cluster) as api, ThreadPoolExecutor(2) as pool:
+        measuring = pool.submit(memory, api, settings.namespace)
+        reading = pool.submit(reader.read, api, settings.namespace)
+        declared = [dict(body) for body in manifests(settings)]
+        before = applied.from_stack(PROJECT, settings.name, ROOT)
+        live = reading.result()
+        how = engine.Options(stack=settings.name, rules=settings.stack.rules, sources=(host,) if host else ())
+        report = engine.assemble(api, live, declared, before, how)
+        state, problem = None, ""
+        if host is not None:
+            try:
+                state = host.state()
+            except HostError as err:
+                problem = err.found
+        known = Known(
+            host=state,
+            host_problem=problem,
+            updated=before.updated,
+            tested=smoke.recorded(settings.name),
+            memory=measuring.result(),
+        )
+    return Seen(live, report, known)
