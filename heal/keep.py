@@ -1,7 +1,7 @@
 """Fields whose live value stays because a rule says so, in the words of Pulumi's inputs. Pure.
 
 Pulumi writes all of its inputs whenever one of them changed. So where an object is written anyway, the inputs carry the
-live values of such fields, and :data:`KEPT` says which. Where nothing is written, they are those of the last update,
+live values of such fields, and an annotation says which. Where nothing is written, they are those of the last update,
 whatever happened on the server since: then Pulumi sees no change, and the fields are left alone.
 """
 
@@ -15,14 +15,12 @@ from typing import Any
 from drift.compare import Difference, apply, compare
 from drift.finding import ABSENT, OPAQUE, Change, ObjectRef
 from drift.kubernetes.defaults import fill
-from drift.kubernetes.normalise import normalise
+from drift.kubernetes.normalise import KEPT, KEPT_SEPARATOR, annotation, kept_fields, normalise
 from drift.kubernetes.objects import value_at
 from drift.kubernetes.schema import schema
 from drift.path import Item, Path, render
 
 Body = dict[str, Any]
-KEPT = "flowmaster.io/kept"
-"""The annotation that names the fields which the last update left as they were on the server."""
 HEALED = "flowmaster.io/healed"
 """The annotation that says when drift of an object was last undone, and of which fields. It is also what makes
 Pulumi see a change: the program's inputs are those of the last update, whatever happened on the server meanwhile."""
@@ -46,26 +44,18 @@ def inputs(ref: ObjectRef, declared: Body, last: Any, kept: Iterable[Difference]
     if not kept:
         return None
     body = _with(declared, {difference.path: difference.live for difference in kept})
-    names = ", ".join(sorted(render(difference.path) for difference in kept))
+    names = KEPT_SEPARATOR.join(sorted(render(difference.path) for difference in kept))
     body["metadata"].setdefault("annotations", {})[KEPT] = names
     return body
-
-
-def annotation(body: Any, name: str) -> str:
-    """The value of an annotation; empty where there is none."""
-    annotations = (body.get("metadata") or {}).get("annotations") if isinstance(body, Mapping) else None
-    found = annotations.get(name) if isinstance(annotations, Mapping) else None
-    return found if isinstance(found, str) else ""
 
 
 def _as_before(ref: ObjectRef, declared: Body, last: Body, kept: list[Difference], noted: str) -> Body:
     """The declared body with what the last update wrote into the fields that are kept now or were kept then."""
     values = {difference.path: value_at(last, difference.path) for difference in kept}
     if noted:
-        names = noted.split(", ")
         ours, theirs = (fill(ref.kind, normalise(body), ref.name) for body in (declared, last))
         for difference in compare(ours, theirs, OPAQUE, schema(ref.kind)):
-            if render(difference.path) in names:
+            if render(difference.path) in kept_fields(last):
                 values[difference.path] = difference.live
     # what cannot be read is not told apart from what is declared
     body = _with(declared, {path: value for path, value in values.items() if value is not OPAQUE})

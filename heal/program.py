@@ -25,12 +25,13 @@ from drift.finding import FindingClass, ObjectRef
 from drift.host import source
 from drift.kubernetes import reader
 from drift.kubernetes.connection import Api, UnreachableError, connect
+from drift.kubernetes.normalise import annotation
 from drift.kubernetes.objects import reference
 from drift.preflight import check_identity, check_images
 from drift.report.values import line
 from heal import approval, takeover
 from heal.cluster import carry_out
-from heal.keep import HEALED, annotation
+from heal.keep import HEALED
 from heal.plan import Body, Plan, Step, plan
 
 _THREADS = ThreadPoolExecutor(8, thread_name_prefix="hook")
@@ -130,7 +131,7 @@ class Server:
 
 
 async def _aside(work: Callable[..., None], *arguments: object) -> None:
-    """Run a hook's work in threads of their own: Pulumi's registrations hold the loop's while they wait for the hook."""
+    """Run a hook's work in a thread of its own: Pulumi's registrations hold the loop's while they wait for the hook."""
     await asyncio.get_running_loop().run_in_executor(_THREADS, work, *arguments)
 
 

@@ -16,6 +16,10 @@ METADATA_KEPT = frozenset({"labels", "annotations", "finalizers", "ownerReferenc
 OWN_ANNOTATIONS = ("pulumi.com/", "flowmaster.io/")
 """Annotations that steer this program and mean nothing to the cluster."""
 
+KEPT = "flowmaster.io/kept"
+"""The annotation that names the fields which the last update left as they were on the server."""
+KEPT_SEPARATOR = ", "
+
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """A copy of the whole object, secrets included, that `kubectl apply` leaves: never compared, never shown."""
 
@@ -72,6 +76,18 @@ def normalise(body: Body) -> Body:
     if "stringData" in result:
         _encode(result)
     return result
+
+
+def annotation(body: Any, name: str) -> str:
+    """The value of an annotation of a body, where there is a body and it can be read; else empty."""
+    annotations = (body.get("metadata") or {}).get("annotations") if isinstance(body, dict) else None
+    found = annotations.get(name) if isinstance(annotations, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def kept_fields(body: Any) -> frozenset[str]:
+    """The paths of the fields that were applied with the server's own values."""
+    return frozenset(filter(None, annotation(body, KEPT).split(KEPT_SEPARATOR)))
 
 
 def _encode(secret: Body) -> None:

@@ -14,7 +14,7 @@ from drift.finding import ABSENT, OPAQUE, Change, Finding, FindingClass, ObjectR
 from drift.kubernetes import managers
 from drift.kubernetes.defaults import Body, fill, known
 from drift.kubernetes.describe import describe, service
-from drift.kubernetes.normalise import normalise, without_allocated
+from drift.kubernetes.normalise import kept_fields, normalise, without_allocated
 from drift.kubernetes.reader import LiveState
 from drift.kubernetes.schema import schema
 from drift.kubernetes.secrets import Masker
@@ -95,6 +95,7 @@ def settled(
     wanted = fill(ref.kind, normalise(declared), ref.name)
     there = without_allocated(normalise(live), wanted, ref.kind)
     last = comparison.last(ref)
+    kept = kept_fields(last)
     if last is not ABSENT and last is not OPAQUE:
         last = fill(ref.kind, normalise(last), ref.name)
     differences = compare(wanted, there, last, schema(ref.kind))
@@ -102,14 +103,19 @@ def settled(
         return []
     written = normalise(declared)
     refined = (_refine(difference, ref, written, there, last, live) for difference in differences)
-    kept = [difference for difference in refined if difference is not None]
-    shown = _type_switch(kept, wanted, there) if ref.kind == "Service" else kept
-    switched = len(shown) != len(kept)
+    left = [_of_server(difference, kept) for difference in refined if difference is not None]
+    shown = _type_switch(left, wanted, there) if ref.kind == "Service" else left
+    switched = len(shown) != len(left)
     return [
-        (_of_switch(kept) if switched and difference.path == ("spec", "type") else [difference],
+        (_of_switch(left) if switched and difference.path == ("spec", "type") else [difference],
          _finding(difference, ref, live, comparison))
         for difference in shown
     ]  # fmt: skip
+
+
+def _of_server(difference: Difference, kept: frozenset[str]) -> Difference:
+    """The difference, where the last update applied the server's own value: then the program did not change it."""
+    return replace(difference, cls=FindingClass.DRIFT) if render(difference.path) in kept else difference
 
 
 def _of_switch(differences: list[Difference]) -> list[Difference]:
