@@ -182,7 +182,7 @@ def _from_nodes(api: Asker, namespace: str) -> dict[str, int]:
     found: dict[str, int] = {}
     try:
         for node in api.get("/api/v1/nodes")["items"]:
-            summary = api.get(f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary")
+            summary = api.get(f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary?only_cpu_and_memory=true")
             for pod in summary["pods"]:
                 if pod["podRef"]["namespace"] == namespace and "memory" in pod:
                     found[pod["podRef"]["name"]] = int(pod["memory"].get("workingSetBytes", 0))

@@ -1,0 +1,169 @@
+"""The overview, its picture and the smoke test's answers, from made-up servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from config.settings import Settings
+from drift import smoke
+from drift.engine import Report
+from drift.finding import Finding, FindingClass, ObjectRef
+from drift.kubernetes.errors import ApiError
+from drift.kubernetes.reader import LiveState
+from drift.overview import Known, Overview, memory, overview
+from drift.report import overview as terminal
+from drift.report import topology
+from host.nginx import Container, HostState, Nginx
+
+NOW = datetime(2026, 2, 8, 7, 0, tzinfo=UTC)
+NAMESPACE = "flowmaster"
+
+
+def container(name: str, project: str, **how: str) -> Container:
+    base = {"id": "0" * 64, "image": "x", "state": "running", "health": "", "started": "2026", "project": project}
+    return Container(name=name, restarts=0, **{**base, **how})
+
+
+def live(demo: Settings, **ready: int) -> LiveState:
+    state = LiveState("https://10.0.0.1:6443", NAMESPACE)
+    for name in demo.services:
+        replicas = demo.release(name).replicas
+        spec = {
+            "replicas": replicas,
+            "template": {
+                "spec": {"containers": [{"image": demo.image(name), "resources": {"requests": {"memory": "56Mi"}}}]}
+            },
+        }
+        status = {"readyReplicas": ready.get(name.replace("-", "_"), replicas)}
+        metadata = {"name": name, "namespace": NAMESPACE}
+        state.objects[ObjectRef("Deployment", NAMESPACE, name)] = {"metadata": metadata, "spec": spec, "status": status}
+    for name in demo.catalogue.external_services:
+        state.objects[ObjectRef("Service", NAMESPACE, name)] = {"metadata": {"name": name}}
+    return state
+
+
+def report(*findings: Finding) -> Report:
+    return Report(
+        findings=list(findings), ignored=0, namespace=NAMESPACE, server="https://10.0.0.1:6443", stack="demo",
+        taken=NOW, seconds=0.1, declared=66,
+    )  # fmt: skip
+
+
+def host(*containers: Container, **nginx: Any) -> HostState:
+    return HostState("10.0.0.1", "demo", Nginx(**{"installed": True, "running": True, **nginx}), {}, containers)
+
+
+def drift_of(kind: str, name: str) -> Finding:
+    return Finding(FindingClass.DRIFT, ObjectRef(kind, NAMESPACE, name), "spec.x", live=1, declared=2)
+
+
+@pytest.fixture
+def whole(demo: Settings) -> Overview:
+    plane = [container(f"plane-{n}", "plane") for n in range(12)] + [
+        container("plane-space-1", "plane", health="unhealthy")
+    ]
+    sdx = [container(f"sdx-{n}", "sdx") for n in range(3)]
+    known = Known(host=host(*plane, *sdx), updated=NOW, tested={"frontend": (NOW, True)})
+    return overview(demo, live(demo, frontend=0), report(drift_of("Deployment", "frontend")), known)
+
+
+def lines_of(whole: Overview) -> dict[str, tuple[str, bool | None]]:
+    return {line.what: (line.words, line.well) for line in whole.lines}
+
+
+def test_a_row_for_each_service_and_a_line_for_everything_else(whole: Overview) -> None:
+    assert len(whole.services) == 30
+    assert whole.untested == 28
+    row = next(row for row in whole.services if row.name == "frontend")
+    assert (row.ready, row.wanted, row.version, row.request, row.worst) == (
+        0,
+        1,
+        "ea2a29b",
+        56 << 20,
+        FindingClass.DRIFT,
+    )
+    assert lines_of(whole)["nginx"] == ("running; sites: flowmaster, as declared", True)
+    assert lines_of(whole)["SDX"] == ("3 of 3 containers run", True)
+    words = "13 of 13 containers run; unhealthy: plane-space-1; guarded, never touched"
+    assert lines_of(whole)["Plane"] == (words, False)
+    assert lines_of(whole)["last update"] == ("2026-02-08 07:00 UTC", True)
+
+
+def test_a_machine_that_was_not_read_is_not_called_well(demo: Settings) -> None:
+    seen = overview(demo, live(demo), report(), Known(host_problem="10.0.0.1 does not answer"))
+    for what in ("nginx", "SDX", "Plane"):
+        assert lines_of(seen)[what] == ("10.0.0.1 does not answer", None)
+
+
+def test_the_screen_is_readable(whole: Overview) -> None:
+    text = "\n".join(terminal.lines(whole, coloured=False))
+    assert max(map(len, text.splitlines())) <= 160
+    assert "\x1b" not in text
+    assert "28 of 29 services are ready, 1 at 0, 28 never tested (flowmaster smoke)." in text
+    assert "UNTESTED" in text
+
+
+def test_the_picture_is_an_svg_with_every_service_once(demo: Settings, whole: Overview) -> None:
+    picture = topology.svg(demo, whole)
+    root = ElementTree.fromstring(picture)  # noqa: S314  made here
+    titles = [e.text or "" for e in root.iter("{http://www.w3.org/2000/svg}title")]
+    for name in (*demo.services, "nginx", "arangodb", "postgres", "redis", "SDX", "Plane", "registry"):
+        assert sum(title.startswith(f"{name}: ") for title in titles) == 1, name
+    assert topology.COLOURS[FindingClass.DRIFT] in picture
+    assert "http" not in picture.replace("http://www.w3.org/2000/svg", "").replace("https://10.0.0.1:6443", "")
+    assert "<script" not in picture
+
+
+class Api:
+    """Answers by path; what it has no answer for is refused."""
+
+    def __init__(self, answers: Mapping[str, Any], status: int = 503) -> None:
+        self.answers, self.status = answers, status
+        self.asked: list[str] = []
+
+    def get(self, path: str) -> Any:
+        self.asked.append(path)
+        if path in self.answers:
+            return self.answers[path]
+        raise ApiError(f"refuses {path}", status=self.status)
+
+
+def test_memory_from_the_metrics_or_from_the_nodes() -> None:
+    metrics = {"items": [{"metadata": {"name": "p"}, "containers": [{"usage": {"memory": "2Mi"}}] * 2}]}
+    assert memory(Api({"/apis/metrics.k8s.io/v1beta1/namespaces/flowmaster/pods": metrics}), NAMESPACE) == {
+        "p": 4 << 20
+    }
+    summary = {"pods": [{"podRef": {"name": "p", "namespace": NAMESPACE}, "memory": {"workingSetBytes": 7}}]}
+    path = "/api/v1/nodes/n/proxy/stats/summary?only_cpu_and_memory=true"
+    assert memory(Api({"/api/v1/nodes": {"items": [{"metadata": {"name": "n"}}]}, path: summary}), NAMESPACE) == {
+        "p": 7
+    }
+    assert memory(Api({}), NAMESPACE) == {}
+
+
+def test_every_service_is_asked_once_and_a_refusal_of_its_own_is_an_answer(demo: Settings) -> None:
+    api = Api({}, status=404)
+    answers = smoke.ask_all(demo, api, "127.0.0.1")
+    asked = [answer for answer in answers if answer.way == "API server"]
+    assert len(asked) == 30
+    assert [answer.service for answer in asked if answer.skipped] == ["data-intelligence"]
+    assert all(answer.ok for answer in asked if not answer.skipped)
+    assert len(api.asked) == len(set(api.asked)) == 29
+
+
+def test_a_service_that_does_not_answer_is_a_failure_in_junit(demo: Settings) -> None:
+    answers = smoke.ask_all(demo, Api({}, status=503), "127.0.0.1")
+    suite = ElementTree.fromstring(smoke.junit(answers, "demo")).find("testsuite")  # noqa: S314  made here
+    assert suite is not None
+    failed = [case.get("name") for case in suite if case.find("failure") is not None]
+    assert "frontend through API server" in failed
+    assert int(suite.get("failures", "")) == len(failed) >= 29
+    assert len(suite.findall("testcase/skipped")) == int(suite.get("skipped", ""))
+    when, ok = smoke.by_service(answers)["frontend"]
+    assert not ok
+    assert when.tzinfo is not None
