@@ -12,6 +12,7 @@ import pulumi
 from components.base import Component
 from components.bodies import nginx
 from components.flowmaster import FlowMaster
+from components.nginx_check import nginx_check
 from components.nginx_site import NginxSite
 from components.rollout import RolloutError, wait_for
 from config.errors import ConfigError
@@ -26,6 +27,7 @@ from drift.report.values import declared, on_server
 class ReverseProxyArgs:
     """The sites, the addresses their locations lead to, and what of them is to be brought back."""
 
+    stack: str
     sites: Mapping[str, Site]
     addresses: Mapping[str, pulumi.Input[str]]
     """``CLUSTERIP:PORT`` by service."""
@@ -43,6 +45,8 @@ class ReverseProxy(Component):
     def __init__(self, name: str, args: ReverseProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
         self.sites = {site: self._site(site, entry, args) for site, entry in args.sites.items()}
+        if self.sites:
+            nginx_check(f"{name}-check", args.stack, self.contents, self.child(depends_on=list(self.sites.values())))
         self.register_outputs({"sites": sorted(self.sites)})
 
     @property
@@ -75,10 +79,11 @@ def reverse_proxy(settings: Settings, flowmaster: FlowMaster, report: Report) ->
     """
     proxy = settings.stack.reverse_proxy
     if proxy is None:
-        return ReverseProxy("nginx", ReverseProxyArgs(sites={}, addresses={}))
+        return ReverseProxy("nginx", ReverseProxyArgs(stack=settings.name, sites={}, addresses={}))
     asleep = frozenset(name for name in settings.services if settings.release(name).replicas == 0)
     routed = sorted({name for site in proxy.sites.values() for name in services(site)})
     args = ReverseProxyArgs(
+        stack=settings.name,
         sites=proxy.sites,
         addresses={name: _once_ready(settings, flowmaster, name) for name in routed},
         asleep=asleep,

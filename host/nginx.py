@@ -126,6 +126,21 @@ def write_site(
     return _change(access, {"name": name, "content": content, "checks": asked, **how})
 
 
+def check(access: Access, checks: Sequence[Check], patience: float = 15.0) -> list[str]:
+    """What is wrong with nginx, a line each: its own test, whether it runs what is in its files, every location.
+
+    :raises host.errors.HostError: where it cannot be asked.
+    """
+    request = {"verb": "check", "checks": [asdict(entry) for entry in checks], "patience": patience}
+    policy.check_request(request)
+    answer = ask(access, request)
+    lines = [] if answer["valid"] else [f"nginx -t: {answer['words']}"]
+    if not answer["running"]:
+        lines.append("nginx does not run")
+    lines += [f"nginx has not read {path} since it was changed" for path in answer["newer"]]
+    return lines + [f"location {entry['path']} {entry['words']}" for entry in answer["answers"] if not entry["ok"]]
+
+
 def remove_site(access: Access, name: str) -> Outcome:
     """Take a site away; a backup of it stays on the server.
 

@@ -15,7 +15,7 @@ PLANE_PORTS = frozenset({8083, 8012})
 """Plane's web page and its MCP server, on the server itself. Inside the cluster such a number means nothing."""
 WRITABLE = re.compile(r"/etc/nginx/(sites-enabled|sites-available)/[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """Every file on the server that may be written: the sites, and nothing else."""
-VERBS = frozenset({"read", "change"})
+VERBS = frozenset({"read", "check", "change"})
 """Everything that may be asked of the server."""
 
 _PLANE_PATH = re.compile(r"/opt/plane[^\s'\";]*")

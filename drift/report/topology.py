@@ -24,9 +24,15 @@ COLOURS: Mapping[FindingClass | None, str] = {
 }
 _ASLEEP = "#9e9e9e"
 _WIDTH, _BOX, _HIGH, _STEP = 1200, 168, 40, 52
-_COLUMNS = 4
-_LEFT, _MIDDLE, _RIGHT = 24, 252, 1008
-_TOP = 84
+_COLUMNS = 3
+_LEFT, _ROUTED, _INSIDE, _RIGHT = 24, 264, 470, 1014
+_TOP = 104
+_HEADS = (
+    (_LEFT, "from outside"),
+    (_ROUTED, "behind nginx"),
+    (_INSIDE, "inside the cluster"),
+    (_RIGHT, "beside the cluster"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +48,14 @@ class _Box:
 def svg(settings: Settings, whole: Overview) -> str:
     """The picture, readable by itself: no script, no font and no file from elsewhere."""
     routed = _routed(settings)
-    rows = sorted(whole.services, key=lambda row: (row.name not in routed, row.name))
-    boxes = {row.name: _service_box(index, row) for index, row in enumerate(rows)}
-    proxy = _Box(_LEFT, _TOP + 60, "nginx", _words(whole.lines, "nginx"), _worst(whole.report, ("NginxSite", "Nginx")))
+    by_name = {row.name: row for row in whole.services}
+    boxes = {n: _service_box(_ROUTED, index, by_name[n]) for index, n in enumerate(routed) if n in by_name}
+    rest = [row for row in whole.services if row.name not in routed]
+    for index, row in enumerate(rest):
+        x = _INSIDE + index % _COLUMNS * (_BOX + 10)
+        boxes[row.name] = _service_box(x, index // _COLUMNS, row)
+    middle = _TOP + max(len(routed) - 1, 0) * _STEP / 2
+    proxy = _Box(_LEFT, middle, "nginx", _words(whole.lines, "nginx"), _worst(whole.report, ("NginxSite", "Nginx")))
     outside = _outside(settings, whole)
     height = max(box.y for box in (*boxes.values(), *outside)) + _HIGH + 96
     parts = [_head(height, whole)]
@@ -66,11 +77,10 @@ def _routed(settings: Settings) -> dict[str, str]:
     return found
 
 
-def _service_box(index: int, row: ServiceRow) -> _Box:
-    column, line = index % _COLUMNS, index // _COLUMNS
+def _service_box(x: float, line: int, row: ServiceRow) -> _Box:
     colour = COLOURS[row.worst] if row.wanted or row.worst else _ASLEEP
     words = f"{row.version}, {row.ready}/{row.wanted}" if row.wanted else "at 0 replicas"
-    return _Box(_MIDDLE + column * (_BOX + 14), _TOP + line * _STEP, row.name, words, colour)
+    return _Box(x, _TOP + line * _STEP, row.name, words, colour)
 
 
 def _outside(settings: Settings, whole: Overview) -> list[_Box]:
@@ -110,15 +120,17 @@ def _head(height: float, whole: Overview) -> str:
             f'<rect width="{_WIDTH}" height="{height:g}" fill="#fafafa"/>',
             f'<text x="24" y="34" font-size="18" font-weight="600">{escape(summary.headline(whole.report))}</text>',
             f'<text x="24" y="56" fill="#666">{escape(summary.subject(whole.report))}</text>',
+            *(f'<text x="{x}" y="{_TOP - 12}" fill="#888">{words}</text>' for x, words in _HEADS),
         ]
     )
 
 
 def _arrow(start: _Box, end: _Box, path: str) -> str:
-    """The way from nginx to a service, drawn behind the boxes, with the path that leads there on the box's edge."""
-    x1, y1, x2, y2 = start.x + start.width, start.y + _HIGH / 2, end.x + 14, end.y
-    bend = f"M{x1:g},{y1:g} C{x1 + 40:g},{y2 - 26:g} {x2 - 40:g},{y2 - 26:g} {x2:g},{y2:g}"
-    label = f'<text x="{end.x + 22:g}" y="{end.y - 3:g}" font-size="11" fill="#555">{escape(path)}</text>'
+    """The way from nginx to a service, with the path that leads there."""
+    x1, y1, x2, y2 = start.x + start.width, start.y + _HIGH / 2, end.x, end.y + _HIGH / 2
+    middle = (x1 + x2) / 2
+    bend = f"M{x1:g},{y1:g} C{middle:g},{y1:g} {middle:g},{y2:g} {x2:g},{y2:g}"
+    label = f'<text x="{x2 - 6:g}" y="{y2 - 5:g}" font-size="11" fill="#555" text-anchor="end">{escape(path)}</text>'
     return f'<path d="{bend}" fill="none" stroke="#888" stroke-width="1.5"/>{label}'
 
 
@@ -128,10 +140,16 @@ def _draw(box: _Box) -> str:
         f'<rect x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{_HIGH}" rx="5" fill="#fff" '
         f'stroke="{box.colour}" stroke-width="2"/>'
         f'<rect x="{box.x:g}" y="{box.y:g}" width="6" height="{_HIGH}" rx="2" fill="{box.colour}"/>'
-        f'<text x="{box.x + 14:g}" y="{box.y + 17:g}" font-weight="600">{escape(_cut(box.title, 22))}</text>'
+        f'<text x="{box.x + 14:g}" y="{box.y + 17:g}" font-weight="600" font-size="{_size(box.title)}">'
+        f"{escape(_cut(box.title, 24))}</text>"
         f'<text x="{box.x + 14:g}" y="{box.y + 32:g}" font-size="11" fill="#555">{escape(_cut(box.words, 28))}</text>'
         "</g>"
     )
+
+
+def _size(title: str) -> str:
+    """Long names in smaller letters, so that they stay within their boxes."""
+    return "13" if len(title) < 19 else "11"
 
 
 def _cut(text: str, longest: int) -> str:

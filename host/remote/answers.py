@@ -8,13 +8,26 @@ import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from host.remote.common import Json
+from host.remote.common import Json, master, newer, run
 
 GATEWAY_ERRORS = frozenset({502, 504})
 """What nginx says where the service behind it does not answer. Any other status comes from the service itself."""
 PATIENCE = 15.0
 """Seconds until a location must have answered once, unless a request says otherwise."""
 _ONCE = 5.0
+
+
+def check(request: Json) -> Json:
+    """Whether nginx runs, takes its whole configuration, has read it, and every location answers. Changes nothing."""
+    code, words = run(["nginx", "-t", "-q"])
+    pid = master()
+    return {
+        "valid": code == 0,
+        "words": words,
+        "running": pid is not None,
+        "newer": newer(pid) if pid is not None else [],
+        "answers": ask(request["checks"], float(request.get("patience", PATIENCE))),
+    }
 
 
 def ask(checks: list[Json], patience: float) -> list[Json]:

@@ -32,4 +32,8 @@ def _carry_out(request: Json) -> Json:
         from host.remote.change import change
 
         return change(request)
+    if request["verb"] == "check":
+        from host.remote.answers import check
+
+        return check(request)
     raise Refused("request", f"unknown verb {request['verb']}")

@@ -174,6 +174,14 @@ PROGRAMS: tuple[Program, ...] = (
             ),
         ),
     ),
+    # Not in the module proxy in any version: what the project relies on of it stands in its folder.
+    Program(
+        name="pulumi-resource-command",
+        version="1.2.1",
+        group=Group.PULUMI,
+        plugin="command",
+        builds=(GoBuild(folder="pulumi-resource-command", output="pulumi-resource-command"),),
+    ),
     Program(
         name="coredns",
         version="1.12.0",

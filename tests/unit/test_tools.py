@@ -18,7 +18,9 @@ from lab.tools.manifest import PROGRAMS, Group, Program
 from lab.tools.progress import Progress
 from lab.tools.versions import Version
 
-PULUMI, PLUGIN, KAPP = (manifest.program_of(name) for name in ("pulumi", "pulumi-resource-kubernetes", "kapp"))
+PULUMI, PLUGIN, COMMAND, KAPP = (
+    manifest.program_of(name) for name in ("pulumi", "pulumi-resource-kubernetes", "pulumi-resource-command", "kapp")
+)
 COMPILER = r"""#!/bin/sh
 # Stands for go: counts its builds, fails where FAKE_GO_FAILS is set.
 case "$1" in
@@ -64,8 +66,8 @@ def install_pulumi(machine: Path, version: str, *, language: bool = True) -> Pat
     return script(machine / "bin" / "pulumi", f"#!/bin/sh\necho v{version}\n")
 
 
-def install_plugin(home: Path, version: str) -> Path:
-    return script(home / "plugins" / f"resource-kubernetes-v{version}" / "pulumi-resource-kubernetes", "#!/bin/sh\n")
+def install_plugin(home: Path, version: str, name: str = "kubernetes") -> Path:
+    return script(home / "plugins" / f"resource-{name}-v{version}" / f"pulumi-resource-{name}", "#!/bin/sh\n")
 
 
 def pretend_built(program: Program) -> Path:
@@ -214,13 +216,14 @@ def test_the_newest_suitable_plugin_is_found_and_a_partial_one_is_not(machine: P
 def test_all_official_means_the_users_own_home(machine: Path) -> None:
     install_pulumi(machine, "3.259.0")
     install_plugin(machine / "home" / ".pulumi", "4.18.2")
+    install_plugin(machine / "home" / ".pulumi", "1.2.1", "command")
     assert plugins.missing() == ()
     assert "PULUMI_HOME" not in tools.environment()
 
 
 def test_a_built_plugin_never_goes_to_the_users_home(machine: Path) -> None:
     install_pulumi(machine, "3.259.0")
-    assert plugins.missing() == (PLUGIN,)
+    assert plugins.missing() == (PLUGIN, COMMAND)
     assert tools.environment()["PULUMI_HOME"] == str(machine / "cache" / "pulumi-home")
 
 
@@ -231,7 +234,7 @@ def test_a_plugin_built_from_other_sources_is_put_in_place_again(machine: Path) 
     for text in ("4.18.2-0123456789", cache.key(PLUGIN), "official"):
         origin.write_text(text + "\n")
         missing.append(plugins.missing())
-    assert missing == [(PLUGIN,), (), ()]
+    assert missing == [(PLUGIN, COMMAND), (COMMAND,), (COMMAND,)]
 
 
 # Go
