@@ -64,6 +64,8 @@ def carry_out(api: Requests, step: Step) -> None:
         if step.live is not None:
             _delete(api, step)
             _await_gone(api, step)
+        elif _is_there(api, step):
+            raise _changed(step)
         _make(api, step)
 
 
@@ -121,18 +123,24 @@ def _delete(api: Requests, step: Step) -> None:
 def _await_gone(api: Requests, step: Step) -> None:
     deadline = time.monotonic() + _GONE_SECONDS
     while time.monotonic() < deadline:
-        try:
-            api.request("GET", path_of(step.ref))
-        except ApiError as err:
-            if err.status == 404:
-                return
-            raise
+        if not _is_there(api, step):
+            return
         time.sleep(_POLL_SECONDS)
     raise UserError(
         f"{step.ref} was deleted to be made again, but is still there after {_GONE_SECONDS} s",
         "a finalizer keeps it; it cannot be made again before it is gone",
         f"see `kubectl get {step.ref.kind.lower()} {step.ref.name} -o yaml`, then run `pulumi up` again",
     )
+
+
+def _is_there(api: Requests, step: Step) -> bool:
+    try:
+        api.request("GET", path_of(step.ref))
+    except ApiError as err:
+        if err.status == 404:
+            return False
+        raise
+    return True
 
 
 def _make(api: Requests, step: Step) -> None:

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import pulumi
 
+from config.errors import UserError
 from config.settings import Settings
 from drift import applied, engine
 from drift.finding import FindingClass, ObjectRef
@@ -153,6 +154,7 @@ def look(settings: Settings) -> Server:
                 "what runs there cannot be told, so nothing is planned and nothing is changed",
                 "check that the server is up, and that KUBECONFIG names its address (`kubectl get --raw /readyz`)",
             )
+        _refuse_ending(live)
         server = compare(settings, api, live, declared, host)
     approval.check(settings, server.report)
     return server
@@ -179,6 +181,16 @@ def compare(
     todo = plan(declared, before, live, report.findings, rules)
     refs = (reference(body, settings.namespace) for body in declared)
     return Server(settings, report, todo, before, takeover.adoptable(refs, before, live), host)
+
+
+def _refuse_ending(live: reader.LiveState) -> None:
+    body = live.objects.get(ObjectRef("Namespace", "", live.namespace)) or {}
+    if (body.get("status") or {}).get("phase") == "Terminating":
+        raise UserError(
+            f"the namespace {live.namespace} is being deleted on the server, with all that is in it",
+            "nothing can be made in it until that is over, so nothing was changed",
+            f"wait for it (`kubectl wait --for=delete namespace/{live.namespace}`), then run this again",
+        )
 
 
 def _images(live: reader.LiveState) -> set[str]:

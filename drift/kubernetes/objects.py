@@ -280,7 +280,7 @@ def _terminating(live: LiveState) -> list[Finding]:
     note = "being deleted with all that is in it; nothing can be created in it until that is over"
     return [
         Finding(
-            FindingClass.DRIFT, ref, "status.phase", Change.STATE, live=phase, declared="Active", note=note,
+            FindingClass.UNHEALTHY, ref, "status.phase", Change.STATE, live=phase, declared="Active", note=note,
             when=managers.moment(live.objects[ref]["metadata"].get("deletionTimestamp")),
         )
     ]  # fmt: skip
