@@ -19,13 +19,8 @@ def run(options: argparse.Namespace) -> int:
 
     settings = load.from_file(options.stack)
     proxy = settings.stack.reverse_proxy
-    awake = {name for name in settings.services if settings.release(name).replicas}
-    asked = [
-        check
-        for site in (proxy.sites.values() if proxy else ())
-        for check in checks(site)
-        if not any(p.endswith(check.path) and e.service not in (None, *awake) for p, e in site.locations.items())
-    ]
+    asleep = {name for name in settings.services if settings.release(name).replicas == 0}
+    asked = [check for site in (proxy.sites.values() if proxy else ()) for check in checks(site, asleep)]
     problems = nginx.check(access(settings.stack.host), asked, options.patience)
     for line in problems:
         print(f"✗ {line}")

@@ -57,17 +57,13 @@ class ReverseProxy(Component):
     def _site(self, name: str, site: Site, args: ReverseProxyArgs) -> NginxSite:
         needed = {s: args.addresses[s] for s in services(site)}
         content = pulumi.Output.all(**needed).apply(lambda addresses: nginx.site(site, addresses))
-        asked = [asdict(check) for check in nginx.checks(site) if not _asleep(site, check.path, args.asleep)]
+        asked = [asdict(check) for check in nginx.checks(site, args.asleep)]
         return NginxSite(name, content=content, checks=asked, drift=list(args.drift.get(name, ())), opts=self.child())
 
 
 def services(site: Site) -> list[str]:
     """The services that a site leads to."""
     return sorted({entry.service for entry in site.locations.values() if entry.service})
-
-
-def _asleep(site: Site, path: str, asleep: frozenset[str]) -> bool:
-    return any(key.endswith(path) and entry.service in asleep for key, entry in site.locations.items())
 
 
 def reverse_proxy(settings: Settings, flowmaster: FlowMaster, report: Report) -> ReverseProxy:

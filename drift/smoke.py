@@ -51,9 +51,8 @@ def ask_all(settings: Settings, api: Asker, address: str) -> list[Answer]:
     proxy = settings.stack.reverse_proxy
     if proxy is not None:
         for site in proxy.sites.values():
-            for check in nginx.checks(site):
-                owner = next((e.service for p, e in site.locations.items() if p.endswith(check.path)), None)
-                tasks.append(partial(_ask_nginx, owner or check.path, check, address))
+            for check, location in nginx.located_checks(site):
+                tasks.append(partial(_ask_nginx, location.service or check.path, check, address))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return [done.result() for done in [pool.submit(task) for task in tasks]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from config.reverse_proxy import Location, Site
@@ -38,14 +38,19 @@ def site(site: Site, addresses: Mapping[str, str]) -> str:
     return HEAD + "\n".join("\n".join(["server {", *_indented(block), "}", ""]) for block in blocks)
 
 
-def checks(site: Site) -> list[Check]:
-    """What to ask in order to see that every location answers. Locations by a pattern have no path to ask for."""
+def checks(site: Site, asleep: Collection[str] = ()) -> list[Check]:
+    """What to ask in order to see that every location answers, but for those of services that are asleep."""
+    return [check for check, location in located_checks(site) if location.service not in asleep]
+
+
+def located_checks(site: Site) -> list[tuple[Check, Location]]:
+    """What to ask for each location. Locations by a pattern have no path to ask for."""
     plain = [name for name in site.server_names if name != "_" and "*" not in name and not name.startswith(("~", "."))]
     host = plain[0] if plain else "localhost"
     tls = site.tls is not None
     port = site.tls.port if site.tls else site.listen
-    paths = [path.partition(" ")[2] or path for path in site.locations if not path.startswith("~")]
-    return [Check(path, host, port, tls) for path in paths if path.startswith("/")]
+    paths = {path.partition(" ")[2] or path: location for path, location in site.locations.items() if path[0] != "~"}
+    return [(Check(path, host, port, tls), location) for path, location in paths.items() if path.startswith("/")]
 
 
 def _listen(port: int, site: Site, how: str) -> list[str]:
