@@ -19,7 +19,7 @@ with readable_errors():
 
     cluster = cluster_provider(settings)
     flowmaster = FlowMaster("flowmaster", settings, options(settings, cluster))
-    proxy = reverse_proxy(settings, flowmaster, server.report)
+    proxy = reverse_proxy(settings, flowmaster, server.report, server.host)
     server.say()
 
     pulumi.export("addresses", flowmaster.addresses)

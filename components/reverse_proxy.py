@@ -14,12 +14,13 @@ from components.bodies import nginx
 from components.flowmaster import FlowMaster
 from components.nginx_check import nginx_check
 from components.nginx_site import NginxSite
-from components.rollout import RolloutError, wait_for
-from config.errors import ConfigError
+from components.rollout import wait_for
+from config.errors import ConfigError, UserError
 from config.reverse_proxy import Site
 from config.settings import Settings
 from drift.engine import Report
 from drift.finding import FindingClass
+from drift.host.source import HostSource
 from drift.report.values import declared, on_server
 
 
@@ -66,10 +67,13 @@ def services(site: Site) -> list[str]:
     return sorted({entry.service for entry in site.locations.values() if entry.service})
 
 
-def reverse_proxy(settings: Settings, flowmaster: FlowMaster, report: Report) -> ReverseProxy:
+def reverse_proxy(
+    settings: Settings, flowmaster: FlowMaster, report: Report, host: HostSource | None = None
+) -> ReverseProxy:
     """The reverse proxy of the stack; without sites where the stack says nothing about one.
 
-    What the report says of its sites shows as a change of them, and the update undoes it.
+    What the report says of its sites shows as a change of them, and the update undoes it. `host` knows the addresses
+    that Services have now; Pulumi knows those that they had when it last wrote them.
 
     nginx is written once the services behind it run, so that it never leads to where nobody answers yet.
     """
@@ -81,7 +85,7 @@ def reverse_proxy(settings: Settings, flowmaster: FlowMaster, report: Report) ->
     args = ReverseProxyArgs(
         stack=settings.name,
         sites=proxy.sites,
-        addresses={name: _once_ready(settings, flowmaster, name) for name in routed},
+        addresses={name: _address(settings, flowmaster, name, host) for name in routed},
         asleep=asleep,
         drift=_to_undo(report, list(proxy.sites)),
     )
@@ -100,31 +104,37 @@ def _to_undo(report: Report, sites: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def _once_ready(settings: Settings, flowmaster: FlowMaster, name: str) -> pulumi.Output[str]:
-    """The service's address, known as early as it is in a preview; in an update once its pods are ready."""
+def _address(
+    settings: Settings, flowmaster: FlowMaster, name: str, host: HostSource | None
+) -> pulumi.Output[str] | str:
+    """The service's address: in a preview as it is now, in an update as it is once its pods are ready."""
     service = flowmaster.services[name]
     if service.address is None:
         raise ConfigError(
             f"a location of nginx leads to {name}, whose port nobody knows", "it has no Service", "give it a port"
         )
     if pulumi.runtime.is_dry_run():
-        return service.address
+        now, pinned = (host.addresses if host else {}).get(name), settings.release(name).cluster_ip
+        stays = now is not None and pinned in (None, now.partition(":")[0])
+        return now if stays and now is not None else service.address
 
     async def wait(found: Sequence[Any]) -> str:
-        await asyncio.to_thread(_wait, settings, name)
-        return str(found[0])
+        return await asyncio.to_thread(_live, settings, name, str(found[0]))
 
     return pulumi.Output.all(service.address, service.deployment.metadata).apply(wait)
 
 
-def _wait(settings: Settings, name: str) -> None:
+def _live(settings: Settings, name: str, written: str) -> str:
+    """Wait for the service's pods, and read its address: it may have been made again since Pulumi wrote it."""
     from drift.kubernetes.connection import connect
 
     with connect(settings.stack.cluster) as api:
         try:
             wait_for(api.get, settings.namespace, {name}, settings.stack.cluster.rollout_timeout, _quietly)
-        except RolloutError as err:
+            body = api.get(f"/api/v1/namespaces/{settings.namespace}/services/{name}")
+        except UserError as err:
             raise pulumi.RunError(str(err)) from None
+    return f"{body['spec']['clusterIP']}:{written.rpartition(':')[2]}"
 
 
 def _quietly(_: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from config.settings import Settings
@@ -24,6 +24,8 @@ class HostSource:
 
     settings: Settings
     _reading: Future[HostState]
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """``CLUSTERIP:PORT`` of the Services that there are, once the cluster was read."""
 
     @property
     def declared(self) -> int:
@@ -54,6 +56,7 @@ class HostSource:
         proxy = self.settings.stack.reverse_proxy
         if proxy is None:
             return []
+        self.addresses = addresses(self.settings, live)
         try:
             host = self.state()
         except HostError as err:
@@ -63,7 +66,7 @@ class HostSource:
             Situation(
                 proxy=proxy,
                 host=host,
-                addresses=addresses(self.settings, live),
+                addresses=self.addresses,
                 applied=applied.sites,
                 masker=masker,
             )

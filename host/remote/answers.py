@@ -14,6 +14,8 @@ GATEWAY_ERRORS = frozenset({502, 504})
 """What nginx says where the service behind it does not answer. Any other status comes from the service itself."""
 PATIENCE = 15.0
 """Seconds until a location must have answered once, unless a request says otherwise."""
+BRIEFLY = 1.0
+"""Seconds for one answer where it is only asked how things were before."""
 _ONCE = 5.0
 
 
@@ -30,43 +32,44 @@ def check(request: Json) -> Json:
     }
 
 
-def ask(checks: list[Json], patience: float) -> list[Json]:
-    """Whether each location answers: `path`, `ok` and `words`. Asked again for so many seconds."""
+def ask(checks: list[Json], patience: float, timeout: float = _ONCE) -> list[Json]:
+    """Whether each location answers within the timeout: `path`, `ok`, `words`. Asked again for `patience` seconds."""
     if not checks:
         return []
     with ThreadPoolExecutor(len(checks)) as pool:
-        return list(pool.map(lambda check: _settled(check, patience), checks))
+        return list(pool.map(lambda check: _settled(check, patience, timeout), checks))
 
 
-def _settled(check: Json, patience: float) -> Json:
+def _settled(check: Json, patience: float, timeout: float) -> Json:
     deadline = time.monotonic() + patience
     while True:
-        words = _words(check)
+        words = _words(check, timeout)
         if not words or time.monotonic() >= deadline:
             return {"path": check["path"], "ok": not words, "words": words}
         time.sleep(0.1)
 
 
-def _words(check: Json) -> str:
+def _words(check: Json, timeout: float) -> str:
     """What is wrong with the answer; nothing where it is one."""
-    connection = _connection(check)
     try:
-        connection.request("GET", check["path"], headers={"Host": check["host"], "Connection": "close"})
-        status = connection.getresponse().status
+        connection = _connection(check, timeout)
+        try:
+            connection.request("GET", check["path"], headers={"Host": check["host"], "Connection": "close"})
+            status = connection.getresponse().status
+        finally:
+            connection.close()
     except (OSError, http.client.HTTPException) as err:
         return f"does not answer: {str(err) or type(err).__name__}"
-    finally:
-        connection.close()
     return f"answers {status} {http.client.responses.get(status, '')}" if status in GATEWAY_ERRORS else ""
 
 
-def _connection(check: Json) -> http.client.HTTPConnection:
+def _connection(check: Json, timeout: float) -> http.client.HTTPConnection:
     address, port = "127.0.0.1", int(check["port"])
     if not check.get("tls"):
-        return http.client.HTTPConnection(address, port, timeout=_ONCE)
-    connection = http.client.HTTPConnection(address, port, timeout=_ONCE)
+        return http.client.HTTPConnection(address, port, timeout=timeout)
+    connection = http.client.HTTPConnection(address, port, timeout=timeout)
     # whether the certificate is good is for browsers to say; here it is asked whether the location answers
     context = ssl._create_unverified_context()  # noqa: S323
-    plain = socket.create_connection((address, port), timeout=_ONCE)
+    plain = socket.create_connection((address, port), timeout=timeout)
     connection.sock = context.wrap_socket(plain, server_hostname=check["host"])
     return connection

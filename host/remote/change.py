@@ -54,8 +54,10 @@ def change(request: Json) -> Json:
     for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     os.umask(0o022)
+    # asked before it is this update's turn: where a location hangs, others need not wait for that
+    before = answers.ask(request.get("checks", []), patience=0.0, timeout=answers.BRIEFLY) if master() else []
     with _locked(float(request.get("lockSeconds", 60))):
-        return _Change(request).carry_out()
+        return _Change(request, before).carry_out()
 
 
 @contextmanager
@@ -80,7 +82,8 @@ def _locked(seconds: float) -> Iterator[None]:
 
 
 class _Change:
-    def __init__(self, request: Json) -> None:
+    def __init__(self, request: Json, before: list[Json]) -> None:
+        self.before = before
         self.name: str = request["name"]
         self.content: str | None = request["content"]
         self.mode = int(request.get("mode", "0644"), 8)
@@ -104,7 +107,6 @@ class _Change:
         pid = master()
         if not written and pid is not None and not newer(pid):
             return {"changed": False, "reloaded": False, "failing": []}
-        before = answers.ask(self.request.get("checks", []), patience=0.0) if pid is not None else []
         if written:
             self._write_candidate()
             self._test_candidate()
@@ -113,7 +115,7 @@ class _Change:
             if written:
                 self._move()
             self._activate(pid)
-            failing = self._check_answers(before)
+            failing = self._check_answers()
         except (Refused, OSError) as err:
             if written:
                 self._put_back()
@@ -254,10 +256,10 @@ class _Change:
         own = _emergencies(seen) or words or f"nginx did not {verb} within {RELOAD_SECONDS:g} s"
         raise Refused(verb, own)
 
-    def _check_answers(self, before: list[Json]) -> list[Json]:
+    def _check_answers(self) -> list[Json]:
         """The locations that do not answer; raises where one did before, or nothing was there before."""
         checks = self.request.get("checks", [])
-        answered = {entry["path"]: entry["ok"] for entry in before}
+        answered = {entry["path"]: entry["ok"] for entry in self.before}
         failing = [
             entry
             for entry in answers.ask(checks, float(self.request.get("patience", answers.PATIENCE)))
