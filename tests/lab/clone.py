@@ -104,7 +104,7 @@ class Clone:
 
     def deploy(self) -> Run:
         """The first command of the README: a fresh server, and the whole of FlowMaster on it."""
-        run = self.succeeds(self.run("make", "demo", env={"FLOWMASTER_TWIN": self.twin.name}))
+        run = self.succeeds(self.run("lab/demo", "--fresh", env={"FLOWMASTER_TWIN": self.twin.name}))
         self._deployed.touch()
         return run
 

@@ -58,7 +58,7 @@ def clone(twin: Twin) -> Clone:
 
 @pytest.fixture(scope="session")
 def main_job(clone: Clone) -> Run:
-    """`make demo`, once for all tests that look at what it does."""
+    """`lab/demo --fresh`, once for all tests that look at what it does."""
     return clone.deploy()
 
 

@@ -1,0 +1,40 @@
+"""The README's tour, command by command, with what each is said to end with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.clone import ROOT, Clone
+
+TOUR = "## A tour of ten minutes"
+ENDS_WITH = re.compile(r"# exits with (\d+)")
+
+
+def commands() -> list[str]:
+    """The lines of the tour's blocks, in order."""
+    tour = (ROOT / "README.md").read_text().partition(TOUR)[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```bash\n(.*?)^```", tour, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+def test_the_tour_goes_as_it_says(deployed: Clone) -> None:
+    whole, lines = deployed.pod_uids(), commands()
+    assert len(lines) > 10
+    for line in lines:
+        expected = int(match[1]) if (match := ENDS_WITH.search(line)) else 0
+        # CI, so that `make up` does not ask; the line itself, as it would be typed.
+        run = deployed.run("bash", "-c", line, env={"CI": "true", "FLOWMASTER_TWIN": deployed.twin.name})
+        assert run.code == expected, f"{line}\n{run.output}"
+    changed = {name for name, uids in deployed.pod_uids().items() if uids != whole[name]}
+    assert changed <= {"frontend", "manager-app"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def afterwards(deployed: Clone) -> Iterator[None]:
+    """What the tour changed is changed back."""
+    yield
+    deployed.succeeds(deployed.pulumi("config", "set", "--path", "flowmaster:services.manager-app.tag", "r30"))
+    deployed.succeeds(deployed.up())
