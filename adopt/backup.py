@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def _without_secrets(ref: ObjectRef, body: Body, sealed: dict[str, dict[str, str
     kept["metadata"] = {**metadata, **({"annotations": annotations} if annotations else {})}
     if ref.kind == "Secret":
         kept["data"] = dict.fromkeys(kept.get("data") or {})
-    for variable in _sealed(ref, kept, sealed.get(ref.name, {})):
+    for _, variable in _sealed(ref, kept, sealed.get(ref.name, {})):
         variable["value"] = None
     return {"apiVersion": body["apiVersion"], "kind": body["kind"], **kept}
 
@@ -79,16 +79,24 @@ def _with_secrets(ref: ObjectRef, body: Body, declared: Body, settings: Settings
         body["data"] = {key: data[key] for key in body.get("data") or {}}
     if ref.kind == "Deployment":
         values = {k: v.get_secret_value() for k, v in settings.stack.sealed.get(ref.name, {}).items()}
-        for variable in _sealed(ref, body, values):
-            variable["value"] = values[variable["name"]]
+        for key, variable in _sealed(ref, body, values):
+            variable["value"] = values[key]
     return body
 
 
-def _sealed(ref: ObjectRef, body: Body, values: dict[str, str]) -> list[Body]:
+def _sealed(ref: ObjectRef, body: Body, values: Mapping[str, str]) -> list[tuple[str, Body]]:
+    """The variables that are sealed, with the key under which the stack has their value."""
     if ref.kind != "Deployment":
         return []
-    containers = body["spec"]["template"]["spec"]["containers"]
-    return [v for container in containers for v in container.get("env", ()) if v["name"] in values and "value" in v]
+    pod = body["spec"]["template"]["spec"]
+    found = []
+    for container in (*pod["containers"], *pod.get("initContainers", ())):
+        for variable in container.get("env", ()):
+            for key in (f"{container['name']}.{variable['name']}", variable["name"]):
+                if key in values and "value" in variable:
+                    found.append((key, variable))
+                    break
+    return found
 
 
 def _put(api: Api, ref: ObjectRef, body: Body) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,9 +35,10 @@ class Described:
 
 
 def main_container(name: str, deployment: Body) -> Body:
-    """The container that is the service: the one of its name, else the first."""
+    """The container that is the service: the one of its name, else the first that listens, else the first."""
     containers: list[Body] = deployment["spec"]["template"]["spec"]["containers"]
-    return next((c for c in containers if c["name"] == name), containers[0])
+    listening = next((c for c in containers if c.get("ports")), containers[0])
+    return next((c for c in containers if c["name"] == name), listening)
 
 
 def pull_policy(container: Body) -> str:
@@ -68,6 +70,7 @@ def describe(name: str, deployment: Body, service: Body | None, registry: str, c
         release["replicas"] = replicas
     _ports(entry, container, service, common["portName"])
     sealed = _environment(entry, container)
+    deployment = _seal_others(deployment, container["name"], sealed)
     _labels(entry, name, deployment)
     _rest(entry, name, deployment, container)
     if pull_policy(container) != common["imagePullPolicy"]:
@@ -75,7 +78,7 @@ def describe(name: str, deployment: Body, service: Body | None, registry: str, c
     described = Described(entry, release, container["image"], service is not None, sealed)
     patches = _patches(name, _alone(name, described, registry, common), deployment, service)
     if patches:
-        entry["override"] = patches
+        entry["override"] = _hidden(patches, {value: key for key, value in sealed.items()})
     return described
 
 
@@ -153,11 +156,10 @@ def _environment(entry: Body, container: Body) -> dict[str, str]:
     """Variables into the entry; those that are secrets are returned, and sealed in the entry."""
     env: Body = {}
     sealed: dict[str, str] = {}
-    masker = Masker()
     for variable in container.get("env", ()):
         name, value = variable["name"], variable.get("value", "")
         source = variable.get("valueFrom")
-        if source is None and ((telling(name) and not value.isdigit()) or masker.text(value) != value):
+        if source is None and _secret(name, value):
             env[name], sealed[name] = {"sealed": True}, value
         elif source is None:
             env[name] = value
@@ -169,6 +171,33 @@ def _environment(entry: Body, container: Body) -> dict[str, str]:
     if sources and all(sources):
         entry["envFrom"] = sources
     return sealed
+
+
+def _secret(name: str, value: str) -> bool:
+    """Whether a variable's value is a secret, by its name or by a password in it."""
+    return bool(value) and ((telling(name) and not value.isdigit()) or Masker().text(value) != value)
+
+
+def _seal_others(deployment: Body, main: str, sealed: dict[str, str]) -> Body:
+    """The Deployment with the secrets in the variables of its other containers sealed too, in place of their values."""
+    result = copy.deepcopy(deployment)
+    pod = result["spec"]["template"]["spec"]
+    for container in (*pod["containers"], *pod.get("initContainers", ())):
+        for variable in container.get("env", ()):
+            value = variable.get("value", "")
+            if container["name"] != main and _secret(variable["name"], value):
+                key = f"{container['name']}.{variable['name']}"
+                sealed[key], variable["value"] = value, {microservice.SEALED: key}
+    return result
+
+
+def _hidden(patch: Any, sealed: dict[str, str]) -> Any:
+    """The patch with sealed values named, where it had to take a whole list of variables."""
+    if isinstance(patch, dict):
+        if isinstance(patch.get("value"), str) and patch["value"] in sealed and "name" in patch:
+            return {**patch, "value": {microservice.SEALED: sealed[patch["value"]]}}
+        return {key: _hidden(value, sealed) for key, value in patch.items()}
+    return [_hidden(part, sealed) for part in patch] if isinstance(patch, list) else patch
 
 
 def _source(source: Body) -> Body | None:

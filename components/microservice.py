@@ -13,7 +13,6 @@ from pulumi_kubernetes.core.v1 import Service
 from components.base import Component
 from components.bodies import microservice
 from components.bodies.types import DeploymentBody, DeploymentSpec, ServiceBody
-from config.catalogue import Sealed
 from config.settings import Settings
 
 
@@ -32,7 +31,7 @@ class MicroserviceArgs:
         return cls(
             deployment=microservice.deployment(settings, name),
             service=microservice.service(settings, name),
-            sealed=frozenset(k for k, value in settings.services[name].env.items() if isinstance(value, Sealed)),
+            sealed=frozenset(key.rpartition(".")[2] for key in settings.stack.sealed.get(name, ())),
         )
 
 
@@ -74,7 +73,8 @@ def _with_secrets(spec: DeploymentSpec, sealed: frozenset[str]) -> Any:
     if not sealed:
         return spec
     marked: Any = copy.deepcopy(spec)
-    for container in marked["template"]["spec"]["containers"]:
+    pod = marked["template"]["spec"]
+    for container in (*pod["containers"], *pod.get("initContainers", ())):
         for variable in container.get("env", ()):
             if variable["name"] in sealed and "value" in variable:
                 variable["value"] = pulumi.Output.secret(variable["value"])

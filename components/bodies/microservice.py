@@ -30,6 +30,7 @@ from config.catalogue import ConfigMapKey, EnvValue, FieldPath, Probe, Sealed, S
 from config.settings import Settings
 from config.types import quantity_value
 
+SEALED = "$sealed"
 MEBIBYTE = Decimal(1024**2)
 
 
@@ -60,7 +61,18 @@ def deployment(settings: Settings, name: str) -> DeploymentBody:
     if conventions.strategy == "surge":
         spec["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     body: DeploymentBody = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
-    return cast(DeploymentBody, merged(body, entry.override.get("deployment", {})))
+    return cast(DeploymentBody, _unsealed(settings, name, merged(body, entry.override.get("deployment", {}))))
+
+
+def _unsealed(settings: Settings, name: str, body: Any) -> Any:
+    """The body with the sealed values that its override names, `{$sealed: KEY}`, in their places."""
+    if isinstance(body, dict):
+        if set(body) == {SEALED}:
+            return settings.sealed_value(name, str(body[SEALED]))
+        return {key: _unsealed(settings, name, value) for key, value in body.items()}
+    if isinstance(body, list):
+        return [_unsealed(settings, name, part) for part in body]
+    return body
 
 
 def service(settings: Settings, name: str) -> ServiceBody | None:

@@ -122,7 +122,11 @@ class _Gateway:
 
 
 def _gateway(api: Api) -> _Gateway:
-    for pod in api.items(_GATEWAY_PODS):
+    pods = api.items(_GATEWAY_PODS)
+    if len(pods) != 1 or pods[0]["spec"]["containers"][0]["image"] != running_images()[GATEWAY]:
+        # The image was only just set: the pod of before is still going.
+        return _Gateway()
+    for pod in pods:
         for status in pod["status"].get("containerStatuses", []):
             address = pod["status"].get("podIP", "") if "running" in status["state"] else ""
             return _Gateway(name=pod["metadata"]["name"], restarts=status["restartCount"], address=address)
@@ -142,6 +146,8 @@ def _restart_gateway(twin: Twin) -> None:
             wait_until(f"{GATEWAY} told to exit", partial(_end_gateway, twin, api), _PATIENCE, reason)
             # The kubelet pauses for a second and then looks again after ten, or when something of the pod changes.
             time.sleep(_BACK_OFF)
+            if not before.name:
+                continue
             pod = f"{_PODS}/{before.name}"
             api.annotate(pod, _NUDGE, str(before.restarts + 1))
             wait_until(f"{GATEWAY} back", partial(_gateway_runs, api, before.restarts + 1), _PATIENCE, reason)
