@@ -1,4 +1,4 @@
-"""Writing live Deployments down: what is rendered from it is what was live, for all the variety of a hand-made server."""
+"""Writing live Deployments down: what is rendered from it is what was live, in all its variety."""
 
 from __future__ import annotations
 
