@@ -41,11 +41,8 @@ class Applied:
 def from_stack(project: str, stack: str, root: Path) -> Applied:
     """What the stack's state says; a stack that has none yet has applied nothing. Never raises."""
     try:
-        location = backend(root)
-        if location.startswith("file://"):
-            state = _from_file(_folder(location, root), project, stack)
-        else:
-            state = _exported(stack, root)
+        kept = folder(root)
+        state = from_files(kept, project, stack) if kept is not None else _exported(stack, root)
         return Applied() if state is None else Applied(bodies(state), sites(state), _written(state))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, subprocess.SubprocessError) as err:
         words = " ".join(str(err).split())[:200]
@@ -68,18 +65,25 @@ def backend(root: Path) -> str:
     return str(json.loads(credentials.read_text()).get("current") or "") if credentials.is_file() else ""
 
 
-def _folder(location: str, root: Path) -> Path:
-    folder = Path(location.removeprefix("file://").partition("?")[0]).expanduser()
-    return folder if folder.is_absolute() else root / folder
+def folder(root: Path) -> Path | None:
+    """The folder of the backend, where it is one of files on this machine."""
+    location = backend(root)
+    if not location.startswith("file://"):
+        return None
+    path = Path(location.removeprefix("file://").partition("?")[0]).expanduser()
+    return path if path.is_absolute() else root / path
 
 
-def _from_file(folder: Path, project: str, stack: str) -> dict[str, Any] | None:
-    """The state from the files of the backend: quicker than starting Pulumi for it, and it needs no passphrase."""
+def from_files(kept: Path, project: str, stack: str) -> dict[str, Any] | None:
+    """The state from the files of the backend: quicker than starting Pulumi for it, and it needs no passphrase.
+
+    None where the stack has none yet. Raises OSError or ValueError where it cannot be read.
+    """
     import orjson
 
-    stacks = folder / ".pulumi" / "stacks"
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder")
+    stacks = kept / ".pulumi" / "stacks"
+    if not kept.is_dir():
+        raise FileNotFoundError(f"{kept} is not a folder")
     for base in (stacks / project / stack, stacks / stack):
         for name in (base.with_name(f"{base.name}.json"), base.with_name(f"{base.name}.json.gz")):
             if name.is_file():

@@ -78,8 +78,6 @@ DEFAULTS: tuple[Rule, ...] = (
     ),
     _ignore("guards an object that is in use", path="metadata.finalizers[kubernetes.io/*]", **{"class": "foreign"}),
     _ignore("who owns an object is between controllers", path="metadata.ownerReferences", **{"class": "foreign"}),
-    _ignore("in every namespace", kind="ConfigMap", name="kube-root-ca.crt", path="", **{"class": "foreign"}),
-    _ignore("in every namespace", kind="ServiceAccount", name="default", path="", **{"class": "foreign"}),
 )
 """What a healthy server does by itself; a rule of the stack comes before these."""
 

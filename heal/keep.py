@@ -7,7 +7,6 @@ whatever happened on the server since: then Pulumi sees no change, and the field
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -66,14 +65,22 @@ def _as_before(ref: ObjectRef, declared: Body, last: Body, kept: list[Difference
 
 def _with(body: Body, values: Mapping[Path, Any]) -> Body:
     changes = [
-        Difference(_in_declared(path), Change.CHANGED, value, ABSENT, ABSENT, None) for path, value in values.items()
+        Difference(_within(body, path), Change.CHANGED, value, ABSENT, ABSENT, None) for path, value in values.items()
     ]
-    return dict(apply(changes, copy.deepcopy(body)))
+    return dict(apply(changes, body))
 
 
-def _in_declared(path: Path) -> Path:
-    """The path as it leads through the declared body, where an element may have another key than on the server."""
-    return tuple(replace(step, live=None) if isinstance(step, Item) else step for step in path)
+def _within(body: Any, path: Path) -> Path:
+    """The path with the keys as the declared body has them: not those of the server, and not written out in full."""
+    found: list[Any] = []
+    for step in path:
+        body = value_at(body, (step,))
+        if isinstance(step, Item):
+            key = tuple(body.get(name) for name in step.fields) if isinstance(body, dict) else step.key
+            found.append(replace(step, key=key, live=None))
+        else:
+            found.append(step)
+    return tuple(found)
 
 
 def _without_marks(body: Body) -> Body:

@@ -31,7 +31,9 @@ class Situation:
     proxy: ReverseProxy
     host: HostState
     addresses: Mapping[str, str] = field(default_factory=dict)
-    """``CLUSTERIP:PORT`` by service, for the Services that there are."""
+    """``CLUSTERIP:PORT`` by service, as far as it is known."""
+    unread: bool = False
+    """Whether the Services could not be read, so that an address which is not known says nothing."""
     applied: Mapping[str, str] = field(default_factory=dict)
     """The text of each site as it was applied last."""
     masker: Masker = field(default_factory=Masker)
@@ -78,11 +80,16 @@ def _site(name: str, site: Site, now: Situation) -> Iterator[Finding]:
     else:
         applied = meaning.meaning(before) if before is not None else ABSENT
         for difference in compare(meaning.meaning(declared_text(name, now)), live, applied):
-            yield _difference(name, site, file, difference, now)
+            if not (now.unread and _unknown_address(difference)):
+                yield _difference(name, site, file, difference, now)
     owner = f"{file.owner}:{file.group}"
     for path, found, wanted in (("mode", file.mode, MODE), ("owner", owner, OWNER)):
         if found != wanted:
             yield Finding(FindingClass.DRIFT, reference(name), path, live=found, declared=wanted, when=file.changed)
+
+
+def _unknown_address(found: Difference) -> bool:
+    return isinstance(found.declared, str) and _NO_ADDRESS.partition("{")[0] in found.declared
 
 
 def _missing(name: str, file: File | None, now: Situation) -> Finding:

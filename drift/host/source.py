@@ -25,7 +25,7 @@ class HostSource:
     settings: Settings
     _reading: Future[HostState]
     addresses: Mapping[str, str] = field(default_factory=dict)
-    """``CLUSTERIP:PORT`` of the Services that there are, once the cluster was read."""
+    """``CLUSTERIP:PORT`` by service, as far as it is known once the cluster was read."""
 
     @property
     def declared(self) -> int:
@@ -67,6 +67,7 @@ class HostSource:
                 proxy=proxy,
                 host=host,
                 addresses=self.addresses,
+                unread=bool(live.unreachable) or "Service" in live.unread,
                 applied=applied.sites,
                 masker=masker,
             )
@@ -101,11 +102,13 @@ def unread(settings: Settings, err: HostError) -> Finding:
 
 
 def addresses(settings: Settings, live: LiveState) -> Mapping[str, str]:
-    """``CLUSTERIP:PORT`` by service, for the Services that there are."""
+    """``CLUSTERIP:PORT`` by service: the address that the stack gives it, else the one that its Service has."""
     found = {}
-    for ref, body in live.of("Service"):
-        spec = body.get("spec") or {}
-        if ref.name in settings.services and spec.get("clusterIP") not in (None, "", "None"):
-            port = settings.services[ref.name].port or (spec.get("ports") or [{}])[0].get("port")
-            found[ref.name] = f"{spec['clusterIP']}:{port}"
+    specs = {ref.name: body.get("spec") or {} for ref, body in live.of("Service")}
+    for name, entry in settings.services.items():
+        spec = specs.get(name, {})
+        address = settings.release(name).cluster_ip or spec.get("clusterIP")
+        port = entry.port or (spec.get("ports") or [{}])[0].get("port")
+        if port and address not in (None, "", "None"):
+            found[name] = f"{address}:{port}"
     return found

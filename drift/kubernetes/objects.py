@@ -31,6 +31,9 @@ IMMUTABLE: dict[str, tuple[str, ...]] = {
 _NOT_FOREIGN = frozenset({"kubernetes.io/service-account-token"})
 """Types of Secrets that Kubernetes makes."""
 
+_IN_EVERY_NAMESPACE = frozenset({("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")})
+"""What Kubernetes itself puts there, and puts back: no rule can give it up."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -298,7 +301,8 @@ def _undeclared(ref: ObjectRef, body: Body, comparison: Comparison) -> Finding:
 
 
 def _made_by_people(body: Body) -> bool:
-    if body["kind"] == "Namespace" or body["metadata"].get("ownerReferences"):
+    kind, metadata = body["kind"], body["metadata"]
+    if kind == "Namespace" or metadata.get("ownerReferences") or (kind, metadata["name"]) in _IN_EVERY_NAMESPACE:
         return False
     return body.get("type") not in _NOT_FOREIGN
 
