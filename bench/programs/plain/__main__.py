@@ -4,13 +4,13 @@ import pulumi
 
 from components.cluster import cluster_provider, options
 from components.flowmaster import FlowMaster
-from components.reverse_proxy import ReverseProxy, ReverseProxyArgs
 from config import load
 
 settings = load.from_program()
 cluster = cluster_provider(settings)
 flowmaster = FlowMaster("flowmaster", settings, options(settings, cluster))
-ReverseProxy("nginx", ReverseProxyArgs(sites={}, addresses={}))
+# as the project has it for a stack without sites
+pulumi.ComponentResource("flowmaster:index:ReverseProxy", "nginx")
 pulumi.export("addresses", flowmaster.addresses)
 pulumi.export("versions", flowmaster.versions)
 pulumi.export("externalServices", flowmaster.hosts)
