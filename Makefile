@@ -16,8 +16,8 @@ test:    ## lint, then every test; the ones of the lab on a twin of their own
 preview: ## what an update would change, and what was changed by hand
 	@lab/on-server pulumi preview --stack $(STACK)
 
-up:      ## update
-	@lab/on-server pulumi up --stack $(STACK) $(if $(CI),--yes)
+up:      ## update; a lock that a killed update left is released first
+	@lab/on-server sh -c 'flowmaster unlock --stack $(STACK) && exec pulumi up --stack $(STACK) $(if $(CI),--yes)'
 
 drift:   ## how the server differs from what is declared
 	@lab/on-server flowmaster drift --stack $(STACK)

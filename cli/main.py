@@ -15,6 +15,7 @@ VERBS = {
     "restore": "put back the objects that adopt saved",
     "status": "show the whole server on one screen; read-only",
     "smoke": "ask every service whether it answers, and write down when",
+    "unlock": "show who holds the stack's lock, and release one that a killed update left",
     "nginx": "check that nginx takes its configuration and every location answers; read-only",
     "topology": "draw who leads to whom, and who is drifted, as SVG; read-only",
     "gaps": "list what the snapshot of the server left open and nobody has filled yet",
