@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,11 @@ from config import load
 from config.catalogue import Catalogue
 from config.errors import UserError
 from config.settings import Settings
+from drift.host import source
 from drift.kubernetes import reader
 from drift.kubernetes.connection import Api, UnreachableError, identity
+from host import adopt as host_adopt
+from host.adopt import AdoptedSite
 
 Body = dict[str, Any]
 
@@ -41,6 +44,8 @@ class Adoption:
     description: Description
     proofs: list[Proof]
     uid: str
+    sites: Mapping[str, AdoptedSite] = field(default_factory=dict)
+    """nginx's sites on the server, where the stack says that they are its own."""
 
 
 def read(api: Api, namespace: str) -> reader.LiveState:
@@ -70,7 +75,9 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
     """Describe a live namespace and prove that managing it changes nothing. Nothing is written.
 
     :raises AdoptionError: where something cannot be described.
+    :raises HostError: where the stack has sites of nginx, and the server cannot be read over SSH.
     """
+    host = source.start(settings)
     try:
         description = describe(live, settings.catalogue.registry, dict(images(live)))
     except NotSayableError as err:
@@ -81,9 +88,12 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
         ) from err
     adopted = _settings(settings, description, identity(api))
     bodies = [dict(body) for body in manifests(adopted)]
-    return Adoption(
-        settings=adopted, live=live, description=description, proofs=prove(api, live, bodies), uid=identity(api)
-    )
+    proofs = prove(api, live, bodies)
+    sites: Mapping[str, AdoptedSite] = {}
+    if host is not None and settings.stack.reverse_proxy is not None:
+        addresses = source.addresses(adopted, live)
+        sites = host_adopt.sites(settings.stack.reverse_proxy.sites, host.state(), addresses)
+    return Adoption(settings=adopted, live=live, description=description, proofs=proofs, uid=identity(api), sites=sites)
 
 
 def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:
@@ -94,8 +104,9 @@ def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Pat
     stack, description = adoption.settings.name, adoption.description
     stack_file = load.stack_path(stack, root)
     catalogue_file = root / load.catalogue_path(adoption.settings.stack, root)
+    sites = {name: site.data for name, site in adoption.sites.items()}
     marks = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "uid": adoption.uid}
-    text = write.stack_text(stack_file.read_text(encoding="utf-8"), description.services, marks)
+    text = write.stack_text(stack_file.read_text(encoding="utf-8"), description.services, marks, sites)
     with tempfile.TemporaryDirectory() as scratch:
         # under its own name: Pulumi tells the format from it
         draft = Path(scratch) / stack_file.name

@@ -31,8 +31,10 @@ def catalogue_text(catalogue: Body) -> str:
     return _HEADER + yaml.dump(catalogue, Dumper=_Readable, sort_keys=False, width=110, allow_unicode=True)
 
 
-def stack_text(original: str, services: Mapping[str, Body], adopted: Body) -> str:
-    """The stack's file with the releases that run, everything else (comments too) as it was."""
+def stack_text(
+    original: str, services: Mapping[str, Body], adopted: Body, sites: Mapping[str, Body] | None = None
+) -> str:
+    """The stack's file with the releases and nginx's sites that run, everything else (comments too) as it was."""
     editor = YAML()
     editor.width = 200
     document = editor.load(original)
@@ -40,6 +42,8 @@ def stack_text(original: str, services: Mapping[str, Body], adopted: Body) -> st
     config[f"{PROJECT}:cluster"]["uid"] = adopted["uid"]
     config[f"{PROJECT}:adopted"] = _inline(adopted)
     config[f"{PROJECT}:services"] = CommentedMap((name, _inline(release)) for name, release in services.items())
+    for name, site in (sites or {}).items():
+        config[f"{PROJECT}:reverseProxy"]["sites"][name] = _site(site)
     # Old values go: what the namespace holds now replaces them.
     for key in ("secrets", "sealed"):
         config.pop(f"{PROJECT}:{key}", None)
@@ -106,6 +110,12 @@ def _put_back(files: Mapping[Path, str], done: int, scratch: Path) -> None:
     for number, path in enumerate(list(files)[:done]):
         if (scratch / str(number)).exists():
             shutil.copy(scratch / str(number), path)
+
+
+def _site(site: Body) -> CommentedMap:
+    """A site, each of its locations on a line."""
+    locations = {path: _inline(location) for path, location in site["locations"].items()}
+    return CommentedMap({**site, "locations": CommentedMap(locations)})
 
 
 def _inline(values: Body) -> CommentedMap:

@@ -100,7 +100,10 @@ def _show(adoption: Adoption) -> None:
         table.add_row(str(proof.ref), pods, proof.address, f"[red]{changes}[/]" if changes else "[green]none[/]")
     console.print(table)
     description = adoption.description
+    sites = adoption.sites.items()
     for title, rows in (
+        ("nginx: taken over as it stands, for want of a key", [(n, e) for n, s in sites for e in s.extras]),
+        ("nginx: comments, which stay in the file and its backups", [(n, c) for n, s in sites for c in s.comments]),
         ("kept in overrides, because no field says it", [(r, ", ".join(p)) for r, p in description.overrides.items()]),
         ("not managed; stays as it is", description.unmanaged),
         (

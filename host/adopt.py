@@ -17,6 +17,7 @@ from config.errors import UserError, from_validation
 from config.reverse_proxy import FORWARDED, Site
 from drift.host import meaning
 from drift.kubernetes.secrets import telling
+from host.nginx import HostState
 
 Directive = Mapping[str, Any]
 Data = dict[str, Any]
@@ -64,6 +65,15 @@ def site(name: str, text: str, addresses: Mapping[str, str]) -> AdoptedSite:
     _Reader(name, addresses, adopted).read([s["block"] for s in servers])
     _prove(name, text, adopted, addresses)
     return adopted
+
+
+def sites(names: Iterable[str], host: HostState, addresses: Mapping[str, str]) -> dict[str, AdoptedSite]:
+    """Those of the named sites that the server has, each as its configuration.
+
+    :raises AdoptError: where one cannot be taken over.
+    """
+    found = {name: host.site(name) for name in names}
+    return {name: site(name, file.content, addresses) for name, file in found.items() if file and file.content}
 
 
 def _comments(directives: Iterable[Directive], adopted: AdoptedSite) -> None:
