@@ -139,6 +139,10 @@ class Clone:
             and self.pulumi("preview", "--expect-no-changes").code == 0
         )
 
+    def leave_changed(self) -> None:
+        """Say that the twin has something else now than what :meth:`deploy` made."""
+        self._deployed.unlink(missing_ok=True)
+
     @property
     def _deployed(self) -> Path:
         """A mark that goes with the stack's files, when the twin is put into another state."""
