@@ -47,7 +47,8 @@ class ReverseProxy(Component):
         super().__init__(name, opts)
         self.sites = {site: self._site(site, entry, args) for site, entry in args.sites.items()}
         if self.sites:
-            nginx_check(f"{name}-check", args.stack, self.contents, self.child(depends_on=list(self.sites.values())))
+            options = pulumi.ResourceOptions(parent=self, protect=False, depends_on=list(self.sites.values()))
+            nginx_check(f"{name}-check", args.stack, self.contents, options)
         self.register_outputs({"sites": sorted(self.sites)})
 
     @property
@@ -89,7 +90,8 @@ def reverse_proxy(
         asleep=asleep,
         drift=_to_undo(report, list(proxy.sites)),
     )
-    return ReverseProxy("nginx", args)
+    # what was taken over from a live server is protected against deletion
+    return ReverseProxy("nginx", args, pulumi.ResourceOptions(protect=settings.stack.adopted is not None or None))
 
 
 def _to_undo(report: Report, sites: Sequence[str]) -> dict[str, list[str]]:

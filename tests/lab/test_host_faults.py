@@ -84,6 +84,22 @@ def test_a_refused_key_is_named(server: Server, tmp_path: Path) -> None:
     unharmed(server)
 
 
+def test_a_key_may_come_from_an_agent_or_the_configuration(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = str(server.access.key_file)
+    assert server.reached(key_file=None, private_key=Path(key).read_text()).state().nginx.running
+    said = subprocess.run(["ssh-agent", "-s"], check=True, capture_output=True, text=True).stdout
+    agent = dict(part.split("=", 1) for part in said.replace("\n", "").split(";") if "=" in part)
+    for name, value in agent.items():
+        monkeypatch.setenv(name, value)
+    try:
+        with pytest.raises(HostError):
+            server.reached(key_file=None).state()
+        subprocess.run(["ssh-add", "-q", key], check=True)
+        assert server.reached(key_file=None).state().nginx.running
+    finally:
+        subprocess.run(["ssh-agent", "-k"], check=True, capture_output=True)
+
+
 def test_a_key_with_a_passphrase_is_named(server: Server, tmp_path: Path) -> None:
     key = tmp_path / "locked"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "words", "-f", str(key)], check=True)
