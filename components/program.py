@@ -10,7 +10,6 @@ import pulumi
 
 from config.errors import UserError
 
-
 SHOWN = 32
 """The exit code by which a program tells Pulumi that its error was shown, so that it adds no line of its own."""
 
