@@ -83,13 +83,10 @@ def applied(ref: ObjectRef, body: Body, live: Body, last: Body) -> Body:
     """The object after a server-side apply: as the body has it, without what it gave up, and else untouched."""
     wanted = fill(ref.kind, normalise(copy.deepcopy(body)), ref.name)
     there = without_allocated(normalise(live), wanted, ref.kind)
-    return dict(
-        apply(
-            [
-                difference
-                for difference in compare(wanted, there, wanted, schema(ref.kind))
-                if difference.change is not Change.ADDED or value_at(normalise(last), difference.path) is not ABSENT
-            ],
-            live,
-        )
-    )
+    written, before = normalise(body), normalise(last)
+    touched = [
+        difference
+        for difference in compare(wanted, there, wanted, schema(ref.kind))
+        if value_at(before if difference.change is Change.ADDED else written, difference.path) is not ABSENT
+    ]
+    return dict(apply(touched, live))
