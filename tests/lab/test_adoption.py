@@ -80,6 +80,10 @@ def adopted(twin: Twin) -> Adopted:
     """The hand-made server, taken over with the two commands that a person uses, a client at work meanwhile."""
     states.hand_made(twin)
     operator = Operator.of(twin)
+    settled = time.monotonic() + 60
+    while len(running(operator)) != 29 and time.monotonic() < settled:
+        # the pods from before the last `kubectl set image` are still going
+        time.sleep(1)
     before, pods = operator.objects(), running(operator)
     proof = operator.run("flowmaster", "adopt")
     preview = operator.run("pulumi", "preview", "--suppress-outputs")
