@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import sys
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-
-_NAMED = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +20,15 @@ def run(options: argparse.Namespace) -> int:
     """
     from config.load import PROJECT, ROOT
     from drift import applied
-    from heal import lock
+    from heal import lock, pending
 
     folder = applied.folder(ROOT)
     if folder is None:
         print(f"the locks of {applied.backend(ROOT) or 'Pulumi Cloud'} are its own to look after: nothing to release")
         return 0
     found = lock.locks(folder, PROJECT, options.stack)
+    if not found:
+        print(f"stack {options.stack} is not locked")
     if options.show:
         now = datetime.now(UTC)
         for held in found:
@@ -38,26 +36,9 @@ def run(options: argparse.Namespace) -> int:
     else:
         for line in lock.release(found, options.stack):
             print(line)
-    if not found:
-        print(f"stack {options.stack} is not locked")
-    for line in _unfinished(folder, PROJECT, options.stack):
-        print(line)
+    state = applied.from_files(folder, PROJECT, options.stack) or {}
+    if words := pending.told(state):
+        print(words)
+    if not options.show and (problem := pending.forget_creations(state, PROJECT, options.stack, ROOT)):
+        print(f"warning: Pulumi goes on warning about what was not finished: {problem}", file=sys.stderr)
     return 0
-
-
-def _unfinished(folder: Path, project: str, stack: str) -> list[str]:
-    """What the stack's state says was begun and not finished."""
-    from drift import applied
-
-    state: Mapping[str, Any] = applied.from_files(folder, project, stack) or {}
-    pending = state.get("pending_operations") or []
-    if not pending:
-        return []
-    names = [f"{each['type']} {_short(str(each['resource']['urn']))}" for each in pending]
-    named = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if names[_NAMED:] else "")
-    return [f"an update was interrupted while {named}: the next `pulumi up` goes on from there"]
-
-
-def _short(urn: str) -> str:
-    kind, _, name = urn.rpartition("::")
-    return f"{kind.rpartition(':')[2]}/{name}"

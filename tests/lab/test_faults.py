@@ -1,0 +1,311 @@
+"""Updates that are killed, cut off or overtaken in the middle: nothing is lost, and the next run finishes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.twin import Twin
+from tests.lab.batch import told, until
+from tests.lab.operate import ROOT, Operator
+
+SERVICES = ("agent-service", "ai-agent", "api-gateway", "frontend", "scheduling", "websocket-gateway")
+PROGRAM = "pulumi-language-python-exec"
+OLD_IMAGE = "localhost:30500/flowmaster/agent-service:r40"
+DRIFT = [
+    ("drift", "Deployment/agent-service", "spec.template.spec.containers[agent-service].image"),
+    ("drift", "Deployment/scheduling", ""),
+    ("drift", "Service/ai-agent", ""),
+    ("foreign", "Deployment/ai-agent", "metadata.labels[team]"),
+    ("foreign", "Service/frontend", "metadata.labels[team]"),
+]
+
+
+def only_a_few(settings: dict[str, Any]) -> None:
+    services = settings["services"]
+    for name in set(services) - set(SERVICES):
+        del services[name]
+
+
+class Update:
+    """A `pulumi up` under way, whose output is read as it comes."""
+
+    def __init__(self, operator: Operator) -> None:
+        self.process = operator.start("pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs")
+        self.lines: list[str] = []
+        self.children: set[int] = set()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.lines.append(line)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.lines)
+
+    def reached(self, pattern: str, seconds: float = 120) -> None:
+        """Wait until it has said so."""
+        deadline = time.monotonic() + seconds
+        while not re.search(pattern, self.text):
+            assert self.process.poll() is None, f"it ended before {pattern}:\n{self.text}"
+            assert time.monotonic() < deadline, self.text
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End the CLI as the kernel does when memory runs out; its children are left to themselves."""
+        self.children = descendants(self.process.pid)
+        self.process.kill()
+        self.process.wait()
+
+    def kill_program(self) -> None:
+        """End the program that the CLI runs."""
+        until(lambda: any(PROGRAM in command_of(pid) for pid in descendants(self.process.pid)), "the program", 60)
+        self.children = descendants(self.process.pid)
+        [program] = [pid for pid in self.children if PROGRAM in command_of(pid)]
+        os.kill(program, signal.SIGKILL)
+
+    def ended(self, seconds: float = 300) -> int:
+        """Its exit code."""
+        code = self.process.wait(seconds)
+        self._reader.join(10)
+        return code
+
+    def clean_up(self) -> None:
+        """End whatever of it is left."""
+        for pid in {self.process.pid, *self.children, *descendants(self.process.pid)}:
+            if "pulumi" in command_of(pid):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        self._reader.join(10)
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def descendants(pid: int) -> set[int]:
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+@pytest.fixture(scope="module")
+def operator(empty_twin: Twin) -> Operator:
+    """Somebody at a fresh server, with a stack of a few services; nothing was made yet."""
+    operator = Operator.of(empty_twin)
+    operator.edit_stack(only_a_few)
+    operator.edit_catalogue(only_a_few)
+    return operator
+
+
+@pytest.fixture
+def begin(operator: Operator) -> Iterator[Callable[[], Update]]:
+    """Begins updates; what is left of them is ended after the test."""
+    begun: list[Update] = []
+
+    def up() -> Update:
+        begun.append(Update(operator))
+        return begun[-1]
+
+    yield up
+    for update in begun:
+        update.clean_up()
+
+
+@pytest.fixture
+def changed(operator: Operator) -> Operator:
+    """The same, with the server changed by hand in several ways."""
+    if told(operator.report()) != []:
+        operator.up()
+    operator.kubectl_all(
+        [
+            ("set", "image", "deployment/agent-service", f"agent-service={OLD_IMAGE}"),
+            ("delete", "deployment", "scheduling"),
+            ("delete", "service", "ai-agent"),
+            ("label", "deployment/ai-agent", "team=blue"),
+            ("label", "service/frontend", "team=blue"),
+        ]
+    )
+    assert told(operator.report()) == DRIFT
+    return operator
+
+
+def pending(operator: Operator) -> list[str]:
+    document = json.loads(operator.run("pulumi", "stack", "export").stdout)
+    return [each["type"] for each in document["deployment"].get("pending_operations") or []]
+
+
+def finishes(operator: Operator) -> None:
+    """The next run, begun as `make up` begins it, finishes what is left."""
+    operator.run("flowmaster", "unlock")
+    update = operator.up()
+    assert "pending operations" not in update.text or pending(operator) == []
+    assert told(operator.report()) == []
+    assert operator.preview("--expect-no-changes").changes == {}
+    assert pending(operator) == []
+
+
+# -- killed --------------------------------------------------------------------------------------------------------
+
+
+def test_killed_while_it_creates(operator: Operator, begin: Callable[[], Update]) -> None:
+    update = begin()
+    update.reached(r"Deployment \S+ creating")
+    update.kill()
+    assert "creating" in pending(operator)
+    refused = operator.up(code=None)
+    assert refused.code != 0
+    assert f"(pid {update.process.pid})" in refused.text
+    shown = operator.run("flowmaster", "unlock", "--show").stdout
+    assert re.search(rf"\(process {update.process.pid}\) since \d{{4}}-.* ago: that process is gone", shown)
+    assert "an update was interrupted while creating" in shown
+    finishes(operator)
+    assert len(operator.objects()) > 2 * len(SERVICES)
+
+
+@pytest.mark.parametrize("step", [r" updating \(", r" updated \(", r"of 6 services run"])
+def test_killed_while_it_heals(changed: Operator, begin: Callable[[], Update], step: str) -> None:
+    update = begin()
+    update.reached(step)
+    update.kill()
+    finishes(changed)
+
+
+@pytest.mark.parametrize("step", [r"Updating \(", r" updating \(", r"of 6 services run"])
+def test_its_program_is_killed(changed: Operator, begin: Callable[[], Update], step: str) -> None:
+    update = begin()
+    update.reached(step)
+    update.kill_program()
+    assert update.ended() != 0
+    assert changed.run("flowmaster", "unlock", "--show").stdout.startswith("stack demo is not locked")
+    finishes(changed)
+
+
+# -- cut off -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [r" updating \(", r"of 6 services run"])
+def test_the_api_server_is_killed(changed: Operator, begin: Callable[[], Update], step: str) -> None:
+    update = begin()
+    update.reached(step)
+    changed.twin.kill_process("kube-apiserver")
+    try:
+        code = update.ended()
+    finally:
+        changed.twin.start_process("kube-apiserver")
+    assert code != 0
+    assert "Traceback" not in update.text
+    finishes(changed)
+
+
+def test_the_api_server_says_nothing_for_a_while(changed: Operator, begin: Callable[[], Update]) -> None:
+    update = begin()
+    update.reached(r" updating \(")
+    changed.twin.pause_process("kube-apiserver")
+    time.sleep(4)
+    changed.twin.start_process("kube-apiserver")
+    update.ended()
+    assert "Traceback" not in update.text
+    finishes(changed)
+
+
+# -- two at once, and approval -------------------------------------------------------------------------------------
+
+
+def test_of_two_updates_the_second_says_who_holds_the_lock_and_since_when(
+    changed: Operator, begin: Callable[[], Update]
+) -> None:
+    first = begin()
+    first.reached(r"Updating \(")
+    held = changed.run("flowmaster", "unlock", code=1).stderr
+    assert re.match(
+        rf"error: stack demo is locked by \S+@\S+ \(process {first.process.pid}\) since 20[-0-9: ]+ UTC, \d+ s ago",
+        held,
+    )
+    second = changed.up(code=None)
+    assert second.code != 0
+    assert f"(pid {first.process.pid}) at 20" in second.text
+    assert first.ended() == 0, first.text
+    assert told(changed.report()) == []
+
+
+def test_an_update_that_was_approved_does_not_run_if_the_server_changes_in_between(changed: Operator) -> None:
+    before = changed.objects()
+    said = answer_yes(changed, lambda: changed.kubectl("label", "deployment/websocket-gateway", "late=yes"))
+    assert "the server changed after the preview that was approved" in said
+    assert "new: foreign Deployment/websocket-gateway metadata.labels[late]: yes" in said
+    assert "so nothing was changed" in said
+    for resource, body in changed.objects().items():
+        if resource != "Deployment/websocket-gateway":
+            assert body["metadata"].get("generation") == before[resource]["metadata"].get("generation")
+    assert len(told(changed.report())) == len(DRIFT) + 1
+    said = answer_yes(changed, lambda: None)
+    assert "the server changed" not in said
+    assert told(changed.report()) == []
+
+
+def test_an_approval_is_handed_over_by_its_fingerprint(changed: Operator) -> None:
+    approved = changed.report()["fingerprint"]
+    changed.kubectl("label", "service/websocket-gateway", "late=yes")
+    refused = changed.knowing(FLOWMASTER_APPROVED=approved).up(code=None)
+    assert refused.code != 0
+    assert f"approved was {approved}, but the server and the program are at " in refused.text
+    now = changed.report()["fingerprint"]
+    assert now in refused.text
+    changed.knowing(FLOWMASTER_APPROVED=now).up()
+    assert told(changed.report()) == []
+
+
+def answer_yes(operator: Operator, meanwhile: Callable[[], object]) -> str:
+    """`pulumi up` at a terminal: wait for its question, do something else, then say yes; returns all it said."""
+    ours, theirs = pty.openpty()
+    environ = {**operator.environ, "TERM": "xterm", "NO_COLOR": "1"}
+    process = subprocess.Popen(
+        ["pulumi", "up", "--suppress-outputs"], cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    text, asked = "", False
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        if select.select([ours], [], [], 0.2)[0]:
+            try:
+                text += os.read(ours, 65536).decode(errors="replace")
+            except OSError:  # the other end is closed
+                break
+        if not asked and "Do you want to perform this update?" in text:
+            asked = True
+            meanwhile()
+            os.write(ours, b"yes\r")
+    os.close(ours)
+    process.wait(30)
+    assert asked, text
+    return " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).split())
