@@ -7,7 +7,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,8 @@ class Applied:
     bodies: Mapping[ObjectRef, dict[str, Any]] = field(default_factory=dict)
     sites: Mapping[str, str] = field(default_factory=dict)
     """The text of each of nginx's sites, by name."""
+    addresses: Mapping[ObjectRef, str] = field(default_factory=dict)
+    """The ClusterIP that each Service had then."""
     updated: datetime | None = None
     """When the state was last written."""
     problem: str = ""
@@ -43,7 +45,7 @@ def from_stack(project: str, stack: str, root: Path) -> Applied:
     try:
         kept = folder(root)
         state = from_files(kept, project, stack) if kept is not None else _exported(stack, root)
-        return Applied() if state is None else Applied(bodies(state), sites(state), _written(state))
+        return Applied() if state is None else Applied(bodies(state), sites(state), addresses(state), _written(state))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, subprocess.SubprocessError) as err:
         words = " ".join(str(err).split())[:200]
         return Applied(problem=f"the state of stack {stack} cannot be read: {words or type(err).__name__}")
@@ -105,7 +107,22 @@ def _exported(stack: str, root: Path) -> dict[str, Any] | None:
 
 def bodies(deployment: Mapping[str, Any]) -> dict[ObjectRef, dict[str, Any]]:
     """The Kubernetes bodies among the resources of a state."""
+    return {ref: _readable(inputs) for ref, inputs, _ in _objects(deployment)}
+
+
+def addresses(deployment: Mapping[str, Any]) -> dict[ObjectRef, str]:
+    """The ClusterIPs of the Services among the resources of a state, as the server gave them."""
     found = {}
+    for ref, _, outputs in _objects(deployment):
+        spec = outputs.get("spec")
+        address = spec.get("clusterIP") if ref.kind == "Service" and isinstance(spec, dict) else None
+        if isinstance(address, str) and address not in ("", "None"):
+            found[ref] = address
+    return found
+
+
+def _objects(deployment: Mapping[str, Any]) -> Iterator[tuple[ObjectRef, dict[str, Any], dict[str, Any]]]:
+    """The Kubernetes objects of a state: what they are called, their inputs and their outputs."""
     for resource in deployment.get("resources") or ():
         kind = str(resource.get("type", ""))
         inputs = resource.get("inputs")
@@ -114,14 +131,13 @@ def bodies(deployment: Mapping[str, Any]) -> dict[ObjectRef, dict[str, Any]]:
         metadata = inputs.get("metadata")
         if not isinstance(metadata, dict) or "kind" not in inputs:
             continue
-        shown = (resource.get("outputs") or {}).get("metadata")
+        outputs = resource.get("outputs") or {}
+        shown = outputs.get("metadata")
         names = {**(shown if isinstance(shown, dict) else {}), **metadata}
         name, namespace = names.get("name"), names.get("namespace")
         if isinstance(name, str):
             whole = kind.endswith(":Namespace") or not isinstance(namespace, str)
-            ref = ObjectRef(str(inputs["kind"]), "" if whole else str(namespace), name)
-            found[ref] = _readable(inputs)
-    return found
+            yield ObjectRef(str(inputs["kind"]), "" if whole else str(namespace), name), inputs, outputs
 
 
 def _written(deployment: Mapping[str, Any]) -> datetime | None:

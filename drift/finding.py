@@ -126,6 +126,10 @@ class Finding:
         return replace(self, action=action)
 
 
+ALLOCATED = "allocated"
+"""The condition of a value that the server hands out: nobody declared it, but others may rely on what it was."""
+
+
 def consequence(finding: Finding, declared: str = "") -> str:
     """What the next `up` does about it, as a short phrase that names the declared value if it is given."""
     if finding.action is Action.IGNORE:
@@ -137,6 +141,8 @@ def consequence(finding: Finding, declared: str = "") -> str:
 
 def _change_made(finding: Finding, declared: str) -> str:
     whole = not finding.path
+    if ALLOCATED in finding.conditions:
+        return "up takes note of it"
     if finding.change is Change.STATE:
         return "up reloads it"
     if finding.change is Change.ADDED:

@@ -10,7 +10,7 @@ from typing import Any
 
 from drift.applied import Applied
 from drift.compare import Difference, apply, compare, same
-from drift.finding import ABSENT, OPAQUE, Change, Finding, FindingClass, ObjectRef
+from drift.finding import ABSENT, ALLOCATED, OPAQUE, Change, Finding, FindingClass, ObjectRef
 from drift.kubernetes import managers
 from drift.kubernetes.defaults import Body, fill, known
 from drift.kubernetes.describe import describe, service
@@ -102,18 +102,35 @@ def settled(
     if last is not ABSENT and last is not OPAQUE:
         last = fill(ref.kind, normalise(last), ref.name)
     differences = compare(wanted, there, last, schema(ref.kind))
+    moved = _moved(ref, declared, live, comparison) if ref.kind == "Service" else []
     if not differences:
-        return []
+        return moved
     written = normalise(declared)
     refined = (_refine(difference, ref, written, there, last, live) for difference in differences)
     left = [_of_server(difference, kept) for difference in refined if difference is not None]
     shown = _type_switch(left, wanted, there) if ref.kind == "Service" else left
     switched = len(shown) != len(left)
-    return [
+    return moved + [
         (_of_switch(left) if switched and difference.path == ("spec", "type") else [difference],
          _finding(difference, ref, live, comparison))
         for difference in shown
     ]  # fmt: skip
+
+
+def _moved(
+    ref: ObjectRef, declared: Body, live: Body, comparison: Comparison
+) -> list[tuple[list[Difference], Finding]]:
+    """A Service that was made again and got another address than it had, where none is declared."""
+    now, before = (live.get("spec") or {}).get("clusterIP"), comparison.applied.addresses.get(ref)
+    if not now or not before or now == before or "clusterIP" in (declared.get("spec") or {}):
+        return []
+    owner = managers.creator(live)
+    finding = Finding(
+        FindingClass.DRIFT, ref, "spec.clusterIP", live=now, declared=before,
+        manager=owner.manager if owner else None, when=managers.moment(live["metadata"].get("creationTimestamp")),
+        note="made again: whatever knew the old address leads nowhere", conditions=frozenset({ALLOCATED}),
+    )  # fmt: skip
+    return [([], finding)]
 
 
 def _of_server(difference: Difference, kept: frozenset[str]) -> Difference:

@@ -21,7 +21,7 @@ FOREIGN_SECRET = "intruder-51c2e8"
 ENV_SECRET = "typed-in-clear-7d31"
 TLS_KEY = "-----BEGIN KEY-----\nbG9uZyBzZWNyZXQga2V5\n-----END KEY-----\n"
 OLD_IMAGE = "localhost:30500/flowmaster/agent-service:r40"
-OWN_ADDRESS, OTHER_ADDRESS = "10.43.60.60", "10.43.77.77"
+OWN_ADDRESS, OTHER_ADDRESS, ANOTHER_ADDRESS = "10.43.60.60", "10.43.77.77", "10.43.78.78"
 HEAL, REPORT = "heal", "report"
 POD = "spec.template.spec."
 
@@ -235,6 +235,11 @@ OF_SERVICES = {
         "Service/human-task", [],
         (Expected("drift", "spec.clusterIP", OTHER_ADDRESS, OWN_ADDRESS, "kubectl-create"),),
         address=OTHER_ADDRESS,
+    ),
+    "Service without an address of its own made again": Row(
+        "Service/ai-agent", [],
+        (Expected("drift", "spec.clusterIP", ANOTHER_ADDRESS, re.compile(r"10\.43\.\d+\.\d+"), "kubectl-create"),),
+        address=ANOTHER_ADDRESS,
     ),
     "externalName": Row(
         "Service/arangodb", [patch("service/arangodb", {"spec": {"externalName": "elsewhere.example.com"}})],

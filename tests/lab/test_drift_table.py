@@ -88,7 +88,7 @@ def test_preview_shows_it_in_one_readable_line(batch: Batch, row: Row) -> None:
         [line] = [line for line in lines if line.startswith(f"{expected.cls}: {where}: ")]
         assert len(line) < 400
         assert not expected.manager or f"(by {expected.manager}" in line
-        assert expected.action == REPORT or re.search(r"up (sets|removes|adds|creates|deletes)", line)
+        assert expected.action == REPORT or re.search(r"up (sets|removes|adds|creates|deletes|takes)", line)
     heals = any(expected.action != REPORT for expected in row.findings)
     declared = named_so(row) not in ("intruder", "leftover-1")
     assert batch.preview.changes.get(row.object) == ({"update"} if heals and declared else None)
@@ -108,7 +108,7 @@ def test_up_heals_it_or_keeps_it(batch: Batch, row: Row) -> None:
         assert meant(after) == {**meant(before), "spec": {**meant(before)["spec"], "replicas": 2}}
     elif before:
         assert after
-        again = row.object == "Service/business-rules-engine"
+        again = row.object in ("Service/ai-agent", "Service/business-rules-engine")
         assert meant(after, allocated=not again) == meant(before, allocated=not again)
     elif named_so(row) == "leftover-1":
         assert after is None
@@ -169,6 +169,12 @@ def test_nothing_else_is_touched(batch: Batch) -> None:
 
 def test_the_next_preview_is_empty(batch: Batch) -> None:
     assert (batch.again.code, batch.again.changes) == (0, {})
+
+
+def test_the_outputs_know_the_addresses_of_services_that_were_made_again(operator: Operator, batch: Batch) -> None:
+    addresses = json.loads(operator.run("pulumi", "stack", "output", "addresses", "--json").stdout)
+    for name in ("ai-agent", "business-rules-engine", "human-task"):
+        assert addresses[name].partition(":")[0] == batch.after[f"Service/{name}"]["spec"]["clusterIP"]
 
 
 def test_no_secret_is_shown_or_kept_anywhere(operator: Operator, batch: Batch) -> None:
@@ -386,6 +392,3 @@ def test_a_namespace_that_is_being_deleted_is_waited_for_and_then_made_again(hea
     healthy.up()
     assert told(healthy.report()) == []
     assert healthy.preview("--expect-no-changes").changes == {}
-    addresses: dict[str, Any] = json.loads(healthy.run("pulumi", "stack", "output", "--json").stdout)["addresses"]
-    live = healthy.get("Service/ai-agent")["spec"]["clusterIP"]
-    assert addresses["ai-agent"] == f"{live}:9006"

@@ -213,14 +213,13 @@ def test_its_program_is_killed(changed: Operator, begin: Callable[[], Update], s
 # -- cut off -------------------------------------------------------------------------------------------------------
 
 
-def test_the_api_server_is_killed(changed: Operator, begin: Callable[[], Update]) -> None:
+def test_the_api_server_is_killed_and_started_again(changed: Operator, begin: Callable[[], Update]) -> None:
     update = begin()
     update.reached(r" updating \(")
     changed.twin.kill_process("kube-apiserver")
-    try:
-        assert update.ended() != 0
-    finally:
-        changed.twin.start_process("kube-apiserver")
+    time.sleep(2)
+    changed.twin.start_process("kube-apiserver")
+    update.ended()
     assert "Traceback" not in update.text
     finishes(changed)
 
