@@ -144,6 +144,7 @@ def begin(operator: Operator) -> Iterator[Callable[[], Update]]:
 @pytest.fixture
 def changed(operator: Operator) -> Operator:
     """The same, with the server changed by hand in several ways."""
+    operator.run("flowmaster", "unlock")  # after a test that failed with its update killed
     if told(operator.report()) != []:
         operator.up()
     operator.kubectl_all(

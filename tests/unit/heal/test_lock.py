@@ -17,8 +17,12 @@ import pytest
 from cli.main import main
 from heal import lock
 
-NOW = datetime.now(UTC)
 ME = pwd.getpwuid(os.getuid()).pw_name
+
+
+def now() -> datetime:
+    """Asked in each test: by the time one runs, it may be long since this file was read."""
+    return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -38,11 +42,13 @@ def ended() -> int:
     return process.pid
 
 
-def locked(folder: Path, pid: int, since: datetime = NOW, host: str = "", user: str = ME, name: str = "a") -> Path:
+def locked(
+    folder: Path, pid: int, since: datetime | None = None, host: str = "", user: str = ME, name: str = "a"
+) -> Path:
     place = folder / ".pulumi/locks/organization/flowmaster/demo"
     place.mkdir(parents=True, exist_ok=True)
     path = place / f"{name}.json"
-    stamp = since.isoformat().replace("+00:00", "123Z")
+    stamp = (since or now()).isoformat().replace("+00:00", "123Z")
     content = {"pid": pid, "username": user, "hostname": host or socket.gethostname(), "timestamp": stamp}
     path.write_text(json.dumps(content))
     path.with_name(f"{path.name}.attrs").write_text("{}")
@@ -59,45 +65,45 @@ def test_no_lock(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_process_that_is_gone_is_released_with_all_its_files(tmp_path: Path, ended: int) -> None:
-    path = locked(tmp_path, ended, NOW - timedelta(minutes=5))
-    [said] = lock.release(read(tmp_path), "demo", NOW)
+    path = locked(tmp_path, ended, now() - timedelta(minutes=5))
+    [said] = lock.release(read(tmp_path), "demo", now())
     assert said.startswith(f"released the lock of {ME}@{socket.gethostname()} (process {ended}) since ")
     assert said.endswith("5 min ago: that process is gone")
     assert list(path.parent.iterdir()) == []
 
 
 def test_a_number_that_another_process_has_by_now_is_a_process_that_is_gone(tmp_path: Path, sleeper: int) -> None:
-    locked(tmp_path, sleeper, NOW - timedelta(hours=1))
+    locked(tmp_path, sleeper, now() - timedelta(hours=1))
     assert [found.stale for found in read(tmp_path)] == [True]
 
 
 def test_a_process_that_ended_and_is_not_buried_yet_is_gone(tmp_path: Path) -> None:
     process = subprocess.Popen(["true"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    locked(tmp_path, process.pid, NOW + timedelta(minutes=1))
+    locked(tmp_path, process.pid, now() + timedelta(minutes=1))
     assert [found.stale for found in read(tmp_path)] == [True]
     process.wait()
 
 
 def test_the_lock_of_a_process_that_runs_is_refused_with_who_and_since_when(tmp_path: Path, sleeper: int) -> None:
-    path = locked(tmp_path, sleeper, NOW + timedelta(minutes=1))
+    path = locked(tmp_path, sleeper, now() + timedelta(minutes=1))
     with pytest.raises(lock.LockError, match=f"stack demo is locked by {ME}@.* \\(process {sleeper}\\) since 20.*runs"):
-        lock.release(read(tmp_path), "demo", NOW + timedelta(minutes=2))
+        lock.release(read(tmp_path), "demo", now() + timedelta(minutes=2))
     assert path.exists()
 
 
 @pytest.mark.parametrize(("host", "user"), [("elsewhere", ME), ("", "somebody-else")])
 def test_of_a_lock_from_elsewhere_nothing_is_known(tmp_path: Path, ended: int, host: str, user: str) -> None:
-    path = locked(tmp_path, ended, NOW - timedelta(days=2), host, user)
+    path = locked(tmp_path, ended, now() - timedelta(days=2), host, user)
     with pytest.raises(lock.LockError, match="whether it still runs can only be told there") as caught:
-        lock.release(read(tmp_path), "demo", NOW)
+        lock.release(read(tmp_path), "demo", now())
     assert "2 d ago" in str(caught.value)
     assert "pulumi cancel" in str(caught.value)
     assert path.exists()
 
 
 def test_one_that_is_held_keeps_all_others(tmp_path: Path, ended: int, sleeper: int) -> None:
-    paths = [locked(tmp_path, ended), locked(tmp_path, sleeper, NOW + timedelta(minutes=1), name="b")]
+    paths = [locked(tmp_path, ended), locked(tmp_path, sleeper, now() + timedelta(minutes=1), name="b")]
     with pytest.raises(lock.LockError):
         lock.release(read(tmp_path), "demo")
     assert all(path.exists() for path in paths)
@@ -138,7 +144,7 @@ def test_the_verb_fails_where_the_stack_is_locked(
     tmp_path: Path, sleeper: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
-    locked(tmp_path, sleeper, NOW + timedelta(minutes=1))
+    locked(tmp_path, sleeper, now() + timedelta(minutes=1))
     assert main(["unlock"]) == 1
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith(f"error: stack demo is locked by {ME}@")
