@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import pulumi
-from pulumi_kubernetes.core.v1 import Service
 
 from components.base import Component
 from components.bodies import shared
 from components.bodies.types import ServiceBody
+from components.kubernetes import KubernetesObject
 from config.settings import Settings
 
 
@@ -29,17 +28,12 @@ class ExternalServiceArgs:
 class ExternalService(Component):
     """An ExternalName service: cluster DNS answers its name with a CNAME to the host."""
 
-    service: Service
+    service: KubernetesObject
     host: str
     """The DNS name it stands for."""
 
     def __init__(self, name: str, args: ExternalServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
         self.host = args.service["spec"]["externalName"]
-        self.service = Service(
-            name,
-            metadata=cast(Any, args.service["metadata"]),
-            spec=cast(Any, args.service["spec"]),
-            opts=self.child(),
-        )
+        self.service = KubernetesObject(args.service, self.child())
         self.register_outputs({"host": self.host})

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pulumi
-from pulumi_kubernetes.apps.v1 import Deployment
-from pulumi_kubernetes.core.v1 import Service
 
 from components.base import Component
 from components.bodies import microservice
-from components.bodies.types import DeploymentBody, DeploymentSpec, ServiceBody
+from components.bodies.types import DeploymentBody, ServiceBody
+from components.kubernetes import KubernetesObject
 from config.settings import Settings
 
 
@@ -38,8 +38,8 @@ class MicroserviceArgs:
 class Microservice(Component):
     """A Deployment and, where it listens, the Service before it."""
 
-    deployment: Deployment
-    service: Service | None
+    deployment: KubernetesObject
+    service: KubernetesObject | None
     image: str
     """The reference of the image it runs."""
     address: pulumi.Output[str] | None
@@ -51,31 +51,21 @@ class Microservice(Component):
         self.service = None
         self.address = None
         if args.service is not None:
-            self.service = Service(
-                name,
-                metadata=cast(Any, args.service["metadata"]),
-                spec=cast(Any, args.service["spec"]),
-                opts=self.child(),
-            )
+            self.service = KubernetesObject(args.service, self.child())
             port = args.service["spec"]["ports"][0]["port"]
-            self.address = self.service.spec.apply(lambda spec: f"{spec.cluster_ip}:{port}")
-        self.deployment = Deployment(
-            name,
-            metadata=cast(Any, args.deployment["metadata"]),
-            spec=_with_secrets(args.deployment["spec"], args.sealed),
-            opts=self.child(),
-        )
+            self.address = self.service.spec.apply(lambda spec: f"{spec.get('clusterIP')}:{port}")
+        self.deployment = KubernetesObject(_with_secrets(args.deployment, args.sealed), self.child())
         self.register_outputs({"image": self.image, "address": self.address})
 
 
-def _with_secrets(spec: DeploymentSpec, sealed: frozenset[str]) -> Any:
-    """The spec with the values of the sealed variables marked as secret for Pulumi."""
+def _with_secrets(deployment: DeploymentBody, sealed: frozenset[str]) -> Mapping[str, Any]:
+    """The Deployment with the values of the sealed variables marked as secret for Pulumi."""
     if not sealed:
-        return spec
-    marked: Any = copy.deepcopy(spec)
-    pod = marked["template"]["spec"]
+        return deployment
+    marked: Any = copy.deepcopy(deployment)
+    pod = marked["spec"]["template"]["spec"]
     for container in (*pod["containers"], *pod.get("initContainers", ())):
         for variable in container.get("env", ()):
             if variable["name"] in sealed and "value" in variable:
                 variable["value"] = pulumi.Output.secret(variable["value"])
-    return marked
+    return cast(Mapping[str, Any], marked)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import pulumi
-from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret
 
 from components.base import Component
 from components.bodies import shared
 from components.bodies.types import ConfigMapBody, NamespaceBody, SecretBody
+from components.kubernetes import KubernetesObject
 from config.settings import Settings
 
 
@@ -39,35 +39,19 @@ class SharedSpaceArgs:
 class SharedSpace(Component):
     """A namespace with the ConfigMaps and Secrets that its services read."""
 
-    namespace: Namespace
-    config_maps: Mapping[str, ConfigMap]
-    secrets: Mapping[str, Secret]
+    namespace: KubernetesObject
+    config_maps: Mapping[str, KubernetesObject]
+    secrets: Mapping[str, KubernetesObject]
 
     def __init__(self, name: str, args: SharedSpaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
-        self.namespace = Namespace(name, metadata=cast(Any, args.namespace["metadata"]), opts=self.child())
+        self.namespace = KubernetesObject(args.namespace, self.child())
         inside = self.child(depends_on=[self.namespace])
-        self.config_maps = {
-            body["metadata"]["name"]: ConfigMap(
-                body["metadata"]["name"],
-                metadata=cast(Any, body["metadata"]),
-                data=body.get("data"),
-                binary_data=body.get("binaryData"),
-                immutable=body.get("immutable"),
-                opts=inside,
-            )
-            for body in args.config_maps
-        }
-        self.secrets = {
-            body["metadata"]["name"]: Secret(
-                body["metadata"]["name"],
-                metadata=cast(Any, body["metadata"]),
-                type=body["type"],
-                # value by value, so that the state tells which keys there are and nothing else
-                data={key: pulumi.Output.secret(value) for key, value in body["data"].items()},
-                immutable=body.get("immutable"),
-                opts=inside,
-            )
-            for body in args.secrets
-        }
+        self.config_maps = {body["metadata"]["name"]: KubernetesObject(body, inside) for body in args.config_maps}
+        self.secrets = {body["metadata"]["name"]: KubernetesObject(_hidden(body), inside) for body in args.secrets}
         self.register_outputs({"name": name})
+
+
+def _hidden(body: SecretBody) -> Mapping[str, Any]:
+    """The Secret, its data marked value by value, so that the state tells which keys there are and nothing else."""
+    return {**body, "data": {key: pulumi.Output.secret(value) for key, value in body["data"].items()}}

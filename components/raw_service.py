@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import pulumi
-from pulumi_kubernetes.core.v1 import Service
 
 from components.base import Component
 from components.bodies import shared
 from components.bodies.types import ServiceBody
+from components.kubernetes import KubernetesObject
 from config.settings import Settings
 
 
@@ -29,14 +28,9 @@ class RawServiceArgs:
 class RawService(Component):
     """A Service as it was found: headless, with hand-made endpoints, or before several Deployments."""
 
-    service: Service
+    service: KubernetesObject
 
     def __init__(self, name: str, args: RawServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
-        self.service = Service(
-            name,
-            metadata=cast(Any, args.service["metadata"]),
-            spec=cast(Any, args.service["spec"]),
-            opts=self.child(),
-        )
+        self.service = KubernetesObject(args.service, self.child())
         self.register_outputs({"name": name})
