@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import paramiko
 
 _REMOTE = ("common", "answers", "facts", "change", "main")
+_COMPOSE = ("common", "docker", "docker_verbs", "main")
+"""What is sent for a request about compose projects."""
 _HERE = Path(__file__).parent / "remote"
 PYTHON = "python3 -I -S -"
 REQUEST_SECONDS = 180.0
@@ -84,7 +86,7 @@ def source(request: Mapping[str, Any]) -> str:
     """
     lines = ["import sys, types"]
     lines += [f"sys.modules[{name!r}] = types.ModuleType({name!r})" for name in ("host", "host.remote")]
-    for name in _REMOTE:
+    for name in _COMPOSE if request.get("verb") == "compose" else _REMOTE:
         full, text = f"host.remote.{name}", (_HERE / f"{name}.py").read_text(encoding="utf-8")
         lines.append(f"module = sys.modules[{full!r}] = types.ModuleType({full!r})")
         lines.append(f"sys.modules['host.remote'].{name} = module")

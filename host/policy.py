@@ -15,11 +15,15 @@ PLANE_PORTS = frozenset({8083, 8012})
 """Plane's web page and its MCP server, on the server itself. Inside the cluster such a number means nothing."""
 WRITABLE = re.compile(r"/etc/nginx/(sites-enabled|sites-available)/[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """Every file on the server that may be written: the sites, and nothing else."""
-VERBS = frozenset({"read", "check", "change"})
+VERBS = frozenset({"read", "check", "change", "compose"})
 """Everything that may be asked of the server."""
+COMPOSE = frozenset({"read"})
+"""Everything that may be asked about a compose project."""
 
 _PLANE_PATH = re.compile(r"/opt/plane[^\s'\";]*")
 _PLANE_NAME = re.compile(r"(?<![\w.-])plane[-_][a-z][\w-]*")
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
+_FOLDER = re.compile(r"/(?:opt|srv|home)/[A-Za-z0-9][\w./-]*")
 _PORT = re.compile(r"(?:listen\s+(?:[^\s;:]*:)?|(?:https?://|server\s+)[^\s;/:]+:)(\d+)")
 _HOST_PORTS = frozenset({"hostPort", "nodePort", "host_port", "node_port"})
 
@@ -53,6 +57,31 @@ def check_request(request: Mapping[str, Any]) -> None:
         raise _refused(f"the request {verb!r}", f"the server is asked for nothing but {', '.join(sorted(VERBS))}")
     if verb == "change":
         check_site(str(request["name"]), request["content"])
+    if verb == "compose":
+        check_compose(request)
+
+
+def check_compose(request: Mapping[str, Any]) -> None:
+    """Refuse a request about a compose project that is not among those this project makes, or not about its own.
+
+    :raises PolicyError: naming what it is.
+    """
+    do, project = request.get("do"), str(request.get("project", ""))
+    if do not in COMPOSE:
+        raise _refused(f"the request compose {do!r}", f"known are {', '.join(sorted(COMPOSE))}")
+    if not _PROJECT.fullmatch(project):
+        raise _refused(f"the compose project {project!r}", "a project has a plain name")
+    if "plane" in project:
+        raise _refused(f"the compose project {project}", "Plane's containers are its own")
+    if "folder" in request:
+        _check_folder(project, str(request["folder"]))
+
+
+def _check_folder(project: str, folder: str) -> None:
+    if _PLANE_PATH.match(folder):
+        raise _refused(f"{project}: the folder {folder}", "Plane's files are its own")
+    if not _FOLDER.fullmatch(folder) or ".." in folder.split("/"):
+        raise _refused(f"{project}: the folder {folder}", "a compose project lies in a folder of its own below /opt, /srv or /home")
 
 
 def check_resource(kind: str, name: str, inputs: Mapping[str, Any], namespace: str) -> None:

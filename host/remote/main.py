@@ -36,4 +36,8 @@ def _carry_out(request: Json) -> Json:
         from host.remote.answers import check
 
         return check(request)
+    if request["verb"] == "compose":
+        from host.remote.docker_verbs import carry_out
+
+        return carry_out(request)
     raise Refused("request", f"unknown verb {request['verb']}")

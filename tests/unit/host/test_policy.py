@@ -47,7 +47,7 @@ def test_a_site_of_ours_is_not_refused() -> None:
 
 @pytest.mark.parametrize("verb", ["run", "delete", "", None, "write"])
 def test_a_request_that_is_not_known_is_refused(verb: str | None) -> None:
-    with pytest.raises(PolicyError, match="asked for nothing but change, check, read"):
+    with pytest.raises(PolicyError, match="asked for nothing but change, check, compose, read"):
         policy.check_request({"verb": verb})
 
 
