@@ -8,10 +8,10 @@ STACK ?= demo
 demo:    ## twin, preview and update: the whole main job
 	@lab/demo
 
-test:    ## lint, then every test; the ones of the lab on a twin of their own
+test:    ## lint, then every test; the ones of the lab on twins of their own, two at once
 	@lab/bootstrap
 	@$(MAKE) --no-print-directory lint
-	@uv run --no-sync pytest $(TESTS)
+	@uv run --no-sync pytest $(if $(FLOWMASTER_TWIN),,--numprocesses 2 --dist loadfile) $(TESTS)
 
 preview: ## what an update would change, and what was changed by hand
 	@lab/on-server pulumi preview --stack $(STACK)

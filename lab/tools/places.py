@@ -63,7 +63,11 @@ def environment() -> dict[str, str]:
     if shutil.which("uv") is None:
         folders += [str(uv.parent) for uv in sorted((cache.cache_root() / "uv").glob("[0-9]*/bin/uv"))[-1:]]
     rest = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and entry not in folders]
-    variables = {"PATH": os.pathsep.join([*folders, *rest]), "PULUMI_SKIP_UPDATE_CHECK": "1"}
+    variables = {
+        "PATH": os.pathsep.join([*folders, *rest]),
+        "PULUMI_SKIP_CHECKPOINTS": os.environ.get("PULUMI_SKIP_CHECKPOINTS", "true"),
+        "PULUMI_SKIP_UPDATE_CHECK": "1",
+    }
     if plugins.uses_project_home():
         variables["PULUMI_HOME"] = str(plugins.project_home())
     return variables

@@ -1,4 +1,4 @@
-"""A twin for the tests of the lab: the one FLOWMASTER_TWIN names, else one called `test`, up for this run only."""
+"""A twin for the tests of the lab: the one FLOWMASTER_TWIN names, else one of the worker's own, up for this run."""
 
 import os
 import sys
@@ -27,7 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def twin() -> Iterator[Twin]:
     """The twin, up. Where it cannot come up the tests fail, and say why: a lab that is skipped proves nothing."""
     given = os.environ.get("FLOWMASTER_TWIN")
-    twin = Twin(given or "test", say=lambda line: print(line, file=sys.stderr))
+    own = os.environ.get("PYTEST_XDIST_WORKER", "gw0").replace("gw", "test")
+    twin = Twin(given or own, say=lambda line: print(line, file=sys.stderr))
     was_up = twin.is_up()
     try:
         twin.up()

@@ -73,7 +73,10 @@ class Operator:
     @classmethod
     def of(cls, twin: Twin) -> Operator:
         """With the twin's own copies of stack and catalogue, free to be changed."""
-        return cls(twin, {**os.environ, **twin.environment()})
+        own = dict(os.environ)
+        # else every run of the program would compile it anew
+        own.pop("PYTHONDONTWRITEBYTECODE", None)
+        return cls(twin, own | twin.environment())
 
     def knowing(self, **environ: str) -> Operator:
         """The same person with other variables; what is said is kept together."""

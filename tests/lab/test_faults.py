@@ -128,12 +128,12 @@ def operator(empty_twin: Twin) -> Operator:
 
 
 @pytest.fixture
-def begin(operator: Operator) -> Iterator[Callable[[], Update]]:
+def begin(operator: Operator) -> Iterator[Callable[..., Update]]:
     """Begins updates; what is left of them is ended after the test."""
     begun: list[Update] = []
 
-    def up() -> Update:
-        begun.append(Update(operator))
+    def up(**environ: str) -> Update:
+        begun.append(Update(operator.knowing(**environ)))
         return begun[-1]
 
     yield up
@@ -178,23 +178,26 @@ def finishes(operator: Operator) -> None:
 # -- killed --------------------------------------------------------------------------------------------------------
 
 
-def test_killed_while_it_creates(operator: Operator, begin: Callable[[], Update]) -> None:
-    update = begin()
-    update.reached(r"Deployment \S+ creating")
+@pytest.mark.parametrize("checkpoints", [False, True])
+def test_killed_while_it_creates(operator: Operator, begin: Callable[..., Update], checkpoints: bool) -> None:
+    operator.run("flowmaster", "unlock")
+    operator.run("pulumi", "destroy", "--yes", "--skip-preview")
+    update = begin(PULUMI_SKIP_CHECKPOINTS=str(not checkpoints).lower())
+    update.reached(r"Deployment \S+ created")
     update.kill()
-    assert "creating" in pending(operator)
+    assert ("creating" in pending(operator)) is checkpoints
     refused = operator.up(code=None)
     assert refused.code != 0
     assert f"(pid {update.process.pid})" in refused.text
     shown = operator.run("flowmaster", "unlock", "--show").stdout
     assert re.search(rf"\(process {update.process.pid}\) since \d{{4}}-.* ago: that process is gone", shown)
-    assert "an update was interrupted while creating" in shown
+    assert ("an update was interrupted while creating" in shown) is checkpoints
     finishes(operator)
     assert len(operator.objects()) > 2 * len(SERVICES)
 
 
 @pytest.mark.parametrize("step", [r" updating \(", r" updated \(", r"of 6 services run"])
-def test_killed_while_it_heals(changed: Operator, begin: Callable[[], Update], step: str) -> None:
+def test_killed_while_it_heals(changed: Operator, begin: Callable[..., Update], step: str) -> None:
     update = begin()
     update.reached(step)
     update.kill()
@@ -202,7 +205,7 @@ def test_killed_while_it_heals(changed: Operator, begin: Callable[[], Update], s
 
 
 @pytest.mark.parametrize("step", [r"Updating \(", r" updating \(", r"of 6 services run"])
-def test_its_program_is_killed(changed: Operator, begin: Callable[[], Update], step: str) -> None:
+def test_its_program_is_killed(changed: Operator, begin: Callable[..., Update], step: str) -> None:
     update = begin()
     update.reached(step)
     update.kill_program()
@@ -214,7 +217,7 @@ def test_its_program_is_killed(changed: Operator, begin: Callable[[], Update], s
 # -- cut off -------------------------------------------------------------------------------------------------------
 
 
-def test_the_api_server_is_killed_and_started_again(changed: Operator, begin: Callable[[], Update]) -> None:
+def test_the_api_server_is_killed_and_started_again(changed: Operator, begin: Callable[..., Update]) -> None:
     update = begin()
     update.reached(r" updating \(")
     changed.twin.kill_process("kube-apiserver")
@@ -226,7 +229,7 @@ def test_the_api_server_is_killed_and_started_again(changed: Operator, begin: Ca
 
 
 @pytest.mark.parametrize("step", [r" updating \(", r"of 6 services run"])
-def test_the_api_server_says_nothing_for_a_while(changed: Operator, begin: Callable[[], Update], step: str) -> None:
+def test_the_api_server_says_nothing_for_a_while(changed: Operator, begin: Callable[..., Update], step: str) -> None:
     update = begin()
     update.reached(step)
     changed.twin.pause_process("kube-apiserver")
@@ -240,7 +243,7 @@ def test_the_api_server_says_nothing_for_a_while(changed: Operator, begin: Calla
 
 
 def test_of_two_updates_the_second_says_who_holds_the_lock_and_since_when(
-    changed: Operator, begin: Callable[[], Update]
+    changed: Operator, begin: Callable[..., Update]
 ) -> None:
     first = begin()
     first.reached(r"Updating \(")

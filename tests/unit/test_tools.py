@@ -307,10 +307,11 @@ def test_env_prints_export_lines_with_the_tools_before_the_venv_before_the_rest(
     lines = capsys.readouterr().out.splitlines()
     variables = dict(shlex.split(line)[1].split("=", 1) for line in lines)
     assert all(line.startswith("export ") for line in lines)
-    assert set(variables) == {"PATH", "PULUMI_HOME", "PULUMI_SKIP_UPDATE_CHECK"}
+    assert set(variables) == {"PATH", "PULUMI_HOME", "PULUMI_SKIP_CHECKPOINTS", "PULUMI_SKIP_UPDATE_CHECK"}
     expected = [str(folder) for folder in folders] + [str(places.PROJECT / ".venv" / "bin")]
     assert variables["PATH"].split(":")[:3] == expected
     assert variables["PATH"].endswith("/usr/bin:/bin")
+    assert variables["PULUMI_SKIP_CHECKPOINTS"] == "true"
     assert variables["PULUMI_SKIP_UPDATE_CHECK"] == "1"
 
 
