@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.context import Bench, Comparison
-from bench.rows import drift, preview, refresh, update
+from bench.rows import drift, host, preview, refresh, update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,5 +24,6 @@ ROWS = (
     Row(name="up", largest=300, measure=update.measure),
     Row(name="preview", largest=300, measure=preview.measure),
     Row(name="drift", largest=3000, measure=drift.measure),
+    Row(name="drift-host", largest=30, measure=host.measure),
     Row(name="preview-drift", largest=300, measure=refresh.measure),
 )
