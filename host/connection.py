@@ -8,9 +8,9 @@ import io
 import json
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from host.access import Access
 from host.errors import HostAccessError, HostError, HostKeyError, HostUnreachableError
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import paramiko
 
 _REMOTE = ("common", "answers", "facts", "change", "main")
-_COMPOSE = ("common", "docker", "docker_verbs", "main")
-"""What is sent for a request about compose projects."""
+_DOCKER = ("common", "docker", "docker_journal", "docker_volumes", "docker_steps", "docker_verbs")
+"""What is sent besides, or alone, for a request about compose projects."""
 _HERE = Path(__file__).parent / "remote"
 PYTHON = "python3 -I -S -"
 REQUEST_SECONDS = 180.0
@@ -31,9 +31,45 @@ def ask(access: Access, request: Mapping[str, Any]) -> Any:
 
     :raises HostError: where the server cannot be asked, or refuses; the latter with its `stage`.
     """
-    program = source(request)
     with _connected(access) as client:
-        output, errors, code = _run(access, client, ("sudo -n " if access.sudo else "") + PYTHON, program)
+        return _asked(access, client, request)
+
+
+class Session:
+    """A connection that is kept for several requests, and made anew where it was lost in between."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self._open = ExitStack()
+        self._client: paramiko.SSHClient | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it; the next request begins another one."""
+        self._client = None
+        self._open.close()
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """The server's answer, as :func:`ask` has it."""
+        transport = self._client.get_transport() if self._client else None
+        if self._client is None or transport is None or not transport.is_active():
+            self.close()
+            self._client = self._open.enter_context(_connected(self.access))
+        try:
+            return _asked(self.access, self._client, request)
+        except HostUnreachableError:
+            self.close()
+            raise
+
+
+def _asked(access: Access, client: paramiko.SSHClient, request: Mapping[str, Any]) -> Any:
+    program = source(request)
+    output, errors, code = _run(access, client, ("sudo -n " if access.sudo else "") + PYTHON, program)
     last = output.rstrip().rpartition("\n")[2]
     try:
         answer = json.loads(last)
@@ -51,6 +87,11 @@ class RefusedError(HostError):
         self.stage, self.words = stage, words
         super().__init__(f"{access.address}: {_STAGES.get(stage, stage)}: {' '.join(words.split())}", *_AFTER(stage))
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is somebody else's turn, and will be ours."""
+        return self.stage == "busy"
+
 
 _STAGES = {
     "installed": "nothing can be set up",
@@ -64,7 +105,21 @@ _STAGES = {
     "reload": "nginx does not take the new configuration",
     "start": "nginx does not start",
     "answer": "with the new configuration a location does not answer",
+    "docker": "Docker cannot be asked",
+    "project": "the compose project cannot be read",
+    "busy": "somebody else is at work",
+    "taken": "another run has taken over",
+    "journal": "the journal of the project cannot be read",
+    "source": "the volumes cannot be copied",
+    "room": "there is not enough room",
+    "verify": "the copy is not proved",
+    "swap": "the copy cannot be put into place",
+    "containers": "the containers are not as they should be",
+    "rules": "connections cannot be led to nginx",
+    "image": "an image cannot be had",
+    "archive": "the backup cannot be written",
 }
+_NGINX = ("installed", "lock", "expected", "place", "write", "backup", "test", "foreign", "reload", "start", "answer")
 _REMEDIES = {
     "installed": "install nginx on the server (apt-get install nginx), then run this again",
     "lock": "wait for the other update, then run this again",
@@ -72,11 +127,19 @@ _REMEDIES = {
     "foreign": "nginx names the file; put it right or take it out of sites-enabled, then run this again",
     "start": "see what else listens on its ports (ss -ltnp), then run this again",
     "answer": "look at that service first (kubectl get pods), then run this again",
+    "docker": "see `docker info` on the server, then run this again",
+    "project": "correct that in the project's folder on the server, then run this again",
+    "busy": "wait until it is done, then run this again",
+    "taken": "see what the other run came to",
+    "room": "make room on the server's disk, then run this again",
+    "verify": "somebody writes into the volume past its ports: stop that, then run this again",
+    "image": "bring the image back (docker pull, docker load), then run this again",
 }
 
 
 def _AFTER(stage: str) -> tuple[str, str]:  # noqa: N802
-    return "the old configuration is in place and served", _REMEDIES.get(stage, "correct that and run this again")
+    kept = "the old configuration is in place and served" if stage in _NGINX else "nothing was changed by this"
+    return kept, _REMEDIES.get(stage, "correct that and run this again")
 
 
 def source(request: Mapping[str, Any]) -> str:
@@ -86,13 +149,19 @@ def source(request: Mapping[str, Any]) -> str:
     """
     lines = ["import sys, types"]
     lines += [f"sys.modules[{name!r}] = types.ModuleType({name!r})" for name in ("host", "host.remote")]
-    for name in _COMPOSE if request.get("verb") == "compose" else _REMOTE:
+    for name in _modules(request):
         full, text = f"host.remote.{name}", (_HERE / f"{name}.py").read_text(encoding="utf-8")
         lines.append(f"module = sys.modules[{full!r}] = types.ModuleType({full!r})")
         lines.append(f"sys.modules['host.remote'].{name} = module")
         lines.append(f"exec(compile({text!r}, {full!r}, 'exec'), module.__dict__)")
     lines.append(f"module.main({json.dumps(request)!r})")
     return "\n".join(lines) + "\n"
+
+
+def _modules(request: Mapping[str, Any]) -> tuple[str, ...]:
+    if request.get("verb") == "compose":
+        return (*_DOCKER, "main")
+    return (*_DOCKER, *_REMOTE[1:]) if "run" in request else _REMOTE
 
 
 @contextmanager

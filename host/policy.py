@@ -17,11 +17,14 @@ WRITABLE = re.compile(r"/etc/nginx/(sites-enabled|sites-available)/[a-z0-9]([-a-
 """Every file on the server that may be written: the sites, and nothing else."""
 VERBS = frozenset({"read", "check", "change", "compose"})
 """Everything that may be asked of the server."""
-COMPOSE = frozenset({"read"})
+_READING = ("read", "state", "smoke", "room", "compare")
+_CHANGING = ("push", "prepare", "copy", "swap", "stop", "start", "create", "remove", "archive", "redirect", "drained")
+COMPOSE = frozenset({*_READING, *_CHANGING, "journal"})
 """Everything that may be asked about a compose project."""
 
 _PLANE_PATH = re.compile(r"/opt/plane[^\s'\";]*")
 _PLANE_NAME = re.compile(r"(?<![\w.-])plane[-_][a-z][\w-]*")
+_SYSTEM = ("/bin/", "/boot/", "/dev/", "/etc/", "/lib", "/proc/", "/root/", "/run/", "/sbin/", "/sys/", "/usr/")
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
 _FOLDER = re.compile(r"/(?:opt|srv|home)/[A-Za-z0-9][\w./-]*")
 _PORT = re.compile(r"(?:listen\s+(?:[^\s;:]*:)?|(?:https?://|server\s+)[^\s;/:]+:)(\d+)")
@@ -73,15 +76,43 @@ def check_compose(request: Mapping[str, Any]) -> None:
         raise _refused(f"the compose project {project!r}", "a project has a plain name")
     if "plane" in project:
         raise _refused(f"the compose project {project}", "Plane's containers are its own")
-    if "folder" in request:
-        _check_folder(project, str(request["folder"]))
+    folder = str(request["folder"]) if "folder" in request else None
+    if folder is not None:
+        _check_folder(project, folder)
+    for old, new in request.get("ports", ()):
+        if {old, new} & PLANE_PORTS:
+            raise _refused(f"{project}: port {old}", "Plane listens there")
+    for volume in request.get("volumes", ()):
+        _check_volume(project, folder, volume)
+
+
+def _check_volume(project: str, folder: str | None, volume: Mapping[str, Any]) -> None:
+    """One side of a volume is the project's in Docker or its folder, the other one the project's in the cluster."""
+    for path in (str(volume[key]) for key in ("source", "target") if key in volume):
+        if _PLANE_PATH.search(path) or _PLANE_NAME.search(path):
+            raise _refused(f"{project}: {path}", "Plane's files are its own")
+        if not path.startswith("/") or ".." in path.split("/"):
+            raise _refused(f"{project}: {path}", "a volume has a plain absolute path")
+    if "target" in volume and not _writable(project, folder, str(volume["target"])):
+        raise _refused(
+            f"{project}: writing to {volume['target']}",
+            "data is written to Docker's volumes of the project, into its folder, and into its own storage",
+        )
+
+
+def _writable(project: str, folder: str | None, path: str) -> bool:
+    own = (re.escape(f"{folder}/") + ".+",) if folder else ()
+    names = rf"{re.escape(project)}_[\w.-]+|[0-9a-f]{{64}}"
+    patterns = (rf"/var/lib/docker/volumes/(?:{names})/_data", rf"/(?:[\w.-]+/)+{re.escape(project)}/[\w.-]+", *own)
+    return not path.startswith(_SYSTEM) and any(re.fullmatch(pattern, path) for pattern in patterns)
 
 
 def _check_folder(project: str, folder: str) -> None:
     if _PLANE_PATH.match(folder):
         raise _refused(f"{project}: the folder {folder}", "Plane's files are its own")
     if not _FOLDER.fullmatch(folder) or ".." in folder.split("/"):
-        raise _refused(f"{project}: the folder {folder}", "a compose project lies in a folder of its own below /opt, /srv or /home")
+        why = "a compose project lies in a folder of its own below /opt, /srv or /home"
+        raise _refused(f"{project}: the folder {folder}", why)
 
 
 def check_resource(kind: str, name: str, inputs: Mapping[str, Any], namespace: str) -> None:

@@ -2,13 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from host.remote import docker, docker_journal, docker_steps, docker_volumes
 from host.remote.common import Json, Refused
+
+_READING: dict[str, Callable[[Json], Json]] = {
+    "read": docker.project,
+    "smoke": docker_steps.smoke,
+    "room": docker_volumes.room,
+    "compare": docker_volumes.compare,
+}
+_WORKING: dict[str, Callable[[Json], Json]] = {
+    "push": docker_steps.push,
+    "prepare": docker_volumes.prepare,
+    "copy": docker_volumes.copy,
+    "swap": docker_volumes.swap,
+    "stop": docker_steps.stop,
+    "start": docker_steps.start,
+    "create": docker_steps.create,
+    "remove": docker_steps.remove,
+    "archive": docker_steps.archive,
+    "redirect": docker_steps.redirect,
+    "drained": docker_steps.drained,
+}
 
 
 def carry_out(request: Json) -> Json:
-    """Do what is asked and answer."""
-    if request["do"] == "read":
-        from host.remote.docker import project
+    """Do what is asked and answer. What changes anything is done for a run, and by one at a time."""
+    do = request["do"]
+    if do == "journal":
+        return docker_journal.journal(request)
+    if do == "state":
+        return state(request)
+    if do in _READING:
+        return _READING[do](request)
+    if do in _WORKING:
+        with docker_journal.working(request):
+            return _WORKING[do](request)
+    raise Refused("request", f"unknown request {do} about a compose project")
 
-        return project(request)
-    raise Refused("request", f"unknown request {request['do']} about a compose project")
+
+def state(request: Json) -> Json:
+    """How a project is: its journal, its containers, its files' hashes and its rules. Changes nothing; holds secrets.
+
+    What cannot be told is a text under `problem`.
+    """
+    project, answer = str(request["project"]), {"problem": ""}
+    found: Json = {**answer, "journal": docker_journal.load(project), "rules": docker_steps.rules(project)}
+    found["files"] = docker.hashes(str(request["folder"]))
+    try:
+        found["containers"] = [_container(each) for each in docker.containers(project)]
+    except Refused as err:
+        found.update(containers=[], problem=err.words)
+    return found
+
+
+def _container(found: Json) -> Json:
+    config = found["Config"]
+    return {
+        "name": str(found["Name"]).lstrip("/"),
+        "service": docker.service(found),
+        "id": found["Id"],
+        "image": found["Image"],
+        "reference": config["Image"],
+        "env": config.get("Env") or [],
+        "command": config.get("Cmd"),
+        "state": found["State"]["Status"],
+        "health": (found["State"].get("Health") or {}).get("Status", ""),
+        "started": found["State"]["StartedAt"],
+        "restart": found["HostConfig"]["RestartPolicy"]["Name"],
+    }

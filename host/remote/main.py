@@ -24,6 +24,10 @@ def main(text: str) -> None:
 
 
 def _carry_out(request: Json) -> Json:
+    if "noted" in request:
+        from host.remote.docker_journal import note
+
+        note(str(request["project"]), str(request["run"]), request["noted"])
     if request["verb"] == "read":
         from host.remote.facts import read
 
@@ -31,7 +35,12 @@ def _carry_out(request: Json) -> Json:
     if request["verb"] == "change":
         from host.remote.change import change
 
-        return change(request)
+        if "run" not in request:
+            return change(request)
+        from host.remote.docker_journal import working
+
+        with working(request):
+            return change(request)
     if request["verb"] == "check":
         from host.remote.answers import check
 

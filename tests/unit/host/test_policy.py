@@ -103,3 +103,50 @@ def test_containers_made_or_started_again_are_told() -> None:
     assert guard.changes(before, dict(before)) == []
     after = {"plane-web": "a 2", "plane-db": "b 1", "plane-new": "d 1"}
     assert guard.changes(before, after) == ["plane-mq is gone", "plane-new is new", "plane-web was started again"]
+
+
+def compose(**more: Any) -> dict[str, Any]:
+    return {"verb": "compose", "do": "copy", "project": "sdx", "folder": "/opt/sdx", "run": "r", **more}
+
+
+DOCKER, CLUSTER = "/var/lib/docker/volumes/sdx_data/_data", "/var/lib/flowmaster/volumes/sdx/data"
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (compose(do="exec"), "compose 'exec'"),
+        (compose(project="plane"), "Plane's containers"),
+        (compose(project="../x"), "plain name"),
+        (compose(folder="/opt/plane"), "Plane's files"),
+        (compose(folder="/opt/plane-mcp-server"), "Plane's files"),
+        (compose(folder="/etc"), "a folder of its own"),
+        (compose(folder="/opt/sdx/../plane"), "a folder of its own"),
+        (compose(do="redirect", ports=[[8083, 18083]]), "port 8083"),
+        (compose(do="redirect", ports=[[18012, 8012]]), "port 18012"),
+        (compose(volumes=[{"source": "/opt/plane/data", "target": CLUSTER}]), "/opt/plane/data"),
+        (
+            compose(volumes=[{"source": "/var/lib/docker/volumes/plane_pgdata/_data", "target": CLUSTER}]),
+            "plane_pgdata",
+        ),
+        (
+            compose(volumes=[{"source": CLUSTER, "target": "/var/lib/docker/volumes/plane_pgdata/_data"}]),
+            "plane_pgdata",
+        ),
+        (compose(volumes=[{"source": CLUSTER, "target": "/var/lib/docker/volumes/other_x/_data"}]), "writing to"),
+        (compose(volumes=[{"source": DOCKER, "target": "/etc/nginx/sdx/x"}]), "writing to /etc/nginx"),
+        (compose(volumes=[{"source": DOCKER, "target": "/root/sdx/data"}]), "writing to"),
+        (compose(volumes=[{"source": DOCKER, "target": "/srv/other/data"}]), "writing to"),
+        (compose(volumes=[{"source": DOCKER, "target": "/srv/sdx/../x/sdx/data"}]), "plain absolute path"),
+    ],
+)
+def test_a_request_about_what_is_not_the_projects_is_refused(request_: dict[str, Any], said: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        policy.check_request(request_)
+    assert said in str(refused.value)
+
+
+def test_requests_about_the_projects_own_volumes_are_not_refused() -> None:
+    for source, target in ((DOCKER, CLUSTER), (CLUSTER, DOCKER), ("/etc/localtime", CLUSTER), (CLUSTER, "/opt/sdx/d")):
+        policy.check_request(compose(volumes=[{"name": "data", "source": source, "target": target}]))
+    policy.check_request(compose(do="redirect", ports=[[8010, 18010]]))
