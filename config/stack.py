@@ -8,12 +8,11 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, model_validator
 
 from config.base import Model
+from config.compose import ComposeProject
 from config.errors import ConfigError
 from config.reverse_proxy import ReverseProxy
-from config.types import Digest, DnsName, Name, Port, Tag, tag_candidates
+from config.types import Digest, DnsName, IPv4, Name, Port, Tag, tag_candidates
 from drift.rules import Rule
-
-IPv4 = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")]
 
 
 class Cluster(Model):
@@ -97,6 +96,8 @@ class Stack(Model):
     """What is done about which drift, before the rules that hold everywhere (docs/drift.md)."""
     reverse_proxy: ReverseProxy | None = None
     """The sites of nginx on the server; left out, nginx is none of this project's business."""
+    compose: Mapping[Name, ComposeProject] = {}
+    """Projects of docker compose on the server that move into the cluster."""
     catalogue: str = "config/catalogue.yaml"
     """The catalogue's file, relative to the project."""
 

@@ -96,6 +96,12 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Quantity = Annotated[str, AfterValidator(_quantity)]
 """An amount of memory (bytes) or processor (cores) as Kubernetes writes it."""
 
+IPv4 = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")]
+"""An address of the Internet Protocol, version 4."""
+
+AbsolutePath = Annotated[str, Field(pattern=r"^/")]
+"""A path on the server, from its root."""
+
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 """The name of an environment variable."""
 
