@@ -159,7 +159,7 @@ def _environment(entry: Body, container: Body) -> dict[str, str]:
     for variable in container.get("env", ()):
         name, value = variable["name"], variable.get("value", "")
         source = variable.get("valueFrom")
-        if source is None and _secret(name, value):
+        if source is None and is_secret(name, value):
             env[name], sealed[name] = {"sealed": True}, value
         elif source is None:
             env[name] = value
@@ -173,7 +173,7 @@ def _environment(entry: Body, container: Body) -> dict[str, str]:
     return sealed
 
 
-def _secret(name: str, value: str) -> bool:
+def is_secret(name: str, value: str) -> bool:
     """Whether a variable's value is a secret, by its name or by a password in it."""
     return bool(value) and ((telling(name) and not value.isdigit()) or Masker().text(value) != value)
 
@@ -185,7 +185,7 @@ def _seal_others(deployment: Body, main: str, sealed: dict[str, str]) -> Body:
     for container in (*pod["containers"], *pod.get("initContainers", ())):
         for variable in container.get("env", ()):
             value = variable.get("value", "")
-            if container["name"] != main and _secret(variable["name"], value):
+            if container["name"] != main and is_secret(variable["name"], value):
                 key = f"{container['name']}.{variable['name']}"
                 sealed[key], variable["value"] = value, {microservice.SEALED: key}
     return result

@@ -72,8 +72,8 @@ class ComposeSource(Model):
     networks: Mapping[str, Mapping[str, Any]] = {}
     configs: Mapping[str, Mapping[str, Any]] = {}
     secrets: Mapping[str, Mapping[str, Any]] = {}
-    other: Mapping[str, Any] = {}
-    """Every other key at the top of the file."""
+    other: tuple[str, ...] = ()
+    """Every other key at the top of the file, by name only."""
 
 
 class ComposeStorage(Model):
