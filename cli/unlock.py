@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         for held in found:
             print(f"{held.told(now)}: {'that process is gone' if held.stale else 'not to be released from here'}")
     else:
-        for line in lock.release(found, options.stack):
+        for line in lock.release(found, options.stack) + lock.mend(folder, PROJECT, options.stack):
             print(line)
     state = applied.from_files(folder, PROJECT, options.stack) or {}
     if words := pending.told(state):

@@ -77,6 +77,28 @@ def release(found: Sequence[Lock], stack: str, now: datetime | None = None) -> l
     return [f"released the lock of {lock.told(now)}: that process is gone" for lock in found]
 
 
+def mend(folder: Path, project: str, stack: str) -> list[str]:
+    """Remove what a write that was killed left half-written beside the state; returns a line for each.
+
+    The state itself is moved into its place whole. But Pulumi's file backend keeps a description (``.attrs``) beside
+    it, which it can do without and writes in place: killed in that moment it leaves one that cannot be read, and then
+    reads the state no more (`failed to load checkpoint: EOF`).
+    """
+    place = folder / ".pulumi" / "stacks" / project
+    spoilt = [path for path in sorted(place.glob(f"{stack}.json*.attrs")) if not _is_json(path)]
+    for path in spoilt:
+        path.unlink(missing_ok=True)
+    return [f"removed {path.name}, which a killed update left half-written; the state is whole" for path in spoilt]
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
+
+
 def _refusal(lock: Lock, stack: str, now: datetime) -> LockError:
     found = f"stack {stack} is locked by {lock.told(now)}"
     if lock.here:

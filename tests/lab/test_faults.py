@@ -189,6 +189,9 @@ def test_killed_while_it_creates(operator: Operator, begin: Callable[..., Update
     refused = operator.up(code=None)
     assert refused.code != 0
     assert f"(pid {update.process.pid})" in refused.text
+    state = Path(operator.environ["PULUMI_BACKEND_URL"].removeprefix("file://")) / ".pulumi/stacks/flowmaster/demo.json"
+    if not checkpoints:  # as a kill leaves it in the very moment in which Pulumi writes there
+        state.with_name(f"{state.name}.attrs").write_text("")
     shown = operator.run("flowmaster", "unlock", "--show").stdout
     assert re.search(rf"\(process {update.process.pid}\) since \d{{4}}-.* ago: that process is gone", shown)
     assert ("an update was interrupted while creating" in shown) is checkpoints

@@ -81,9 +81,9 @@ def test_every_change_of_a_site_is_one_finding_is_shown_and_is_healed(operator: 
         rm {ENABLED}/deleted
         chmod 0666 {ENABLED}/permitted
         mv {ENABLED}/disabled {AVAILABLE}/disabled
-        cp -p {ENABLED}/stale /root/stale; sed -i s/100m/50m/ {ENABLED}/stale
+        cp -p {ENABLED}/stale /tmp/stale; sed -i s/100m/50m/ {ENABLED}/stale
         printf 'server {{ listen 80; server_name _; return 204; }}' >{ENABLED}/zzz-other
-        systemctl reload nginx; sleep 0.3; cat /root/stale >{ENABLED}/stale
+        systemctl reload nginx; sleep 0.3; cat /tmp/stale >{ENABLED}/stale
     """)
     where = "server[8101 _].location[/].proxy_read_timeout"
     report = operator.report()

@@ -140,6 +140,25 @@ def test_the_verb_shows_releases_and_says_what_was_not_finished(
     assert capsys.readouterr().out.startswith("stack demo is not locked")
 
 
+def test_a_description_of_the_state_that_was_left_half_written_is_removed_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
+    place = tmp_path / ".pulumi/stacks/flowmaster"
+    place.mkdir(parents=True)
+    (place / "demo.json").write_text(json.dumps({"checkpoint": {"latest": {}}}))
+    for name, text in (("demo.json", ""), ("demo.json.bak", '{"md5": "x"}'), ("demo2.json", "")):
+        (place / f"{name}.attrs").write_text(text)
+    assert main(["unlock", "--show"]) == 0
+    assert (place / "demo.json.attrs").exists()
+    assert main(["unlock"]) == 0
+    assert (
+        "removed demo.json.attrs, which a killed update left half-written; the state is whole"
+        in capsys.readouterr().out
+    )
+    assert sorted(path.name for path in place.iterdir()) == ["demo.json", "demo.json.bak.attrs", "demo2.json.attrs"]
+
+
 def test_the_verb_fails_where_the_stack_is_locked(
     tmp_path: Path, sleeper: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
