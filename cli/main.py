@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from config.errors import UserError
 
@@ -23,13 +24,21 @@ VERBS = {
 EXIT_ERROR = 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends a wrong call as any other error: argparse's own 2 would say that drift was found."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_ERROR, f"error: {message}\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     :return: 0, :data:`EXIT_ERROR` with a message of at most three lines, or what the verb documents.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="flowmaster", description="FlowMaster on its server: look before you update.")
+    parser = _Parser(prog="flowmaster", description="FlowMaster on its server: look before you update.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     chosen = next((word for word in words if not word.startswith("-")), None)
     for verb, summary in VERBS.items():
