@@ -3,6 +3,7 @@
 import pulumi
 
 from components.cluster import cluster_provider, options
+from components.compose import compose_projects, settled
 from components.flowmaster import FlowMaster
 from components.guard import guard, plane_untouched
 from components.program import readable_errors
@@ -19,6 +20,7 @@ with readable_errors():
 
     cluster = cluster_provider(settings)
     flowmaster = FlowMaster("flowmaster", settings, options(settings, cluster))
+    projects = compose_projects(server, flowmaster, options(settings, cluster))
     proxy = reverse_proxy(settings, flowmaster, server.report, server.host)
     server.say()
 
@@ -27,4 +29,4 @@ with readable_errors():
     pulumi.export("externalServices", flowmaster.hosts)
     running = ready(settings, flowmaster)
     pulumi.export("ready", running)
-    pulumi.export("plane", plane_untouched(settings, server.host, [running, *proxy.contents]))
+    pulumi.export("plane", plane_untouched(settings, server.host, [running, *proxy.contents, *settled(projects)]))

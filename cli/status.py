@@ -58,6 +58,7 @@ def look(settings: Settings) -> Seen:
         declared = [dict(body) for body in manifests(settings)]
         before = applied.from_stack(PROJECT, settings.name, ROOT)
         live = reading.result()
+        declared += host.bodies(live, before) if host is not None else []
         how = engine.Options(stack=settings.name, rules=settings.stack.rules, sources=(host,) if host else ())
         report = engine.assemble(api, live, declared, before, how)
         state, problem = None, ""

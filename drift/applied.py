@@ -19,6 +19,7 @@ _SIGNATURE = "4dabf18193072939515e22adb298388d"
 """The key under which Pulumi marks special values; anything marked so cannot be read here."""
 
 _SITE = "flowmaster:NginxSite"
+_IMAGES = "flowmaster:ComposeImages"
 _FRACTION = re.compile(r"\.\d+")
 """Nanoseconds, which Python does not read."""
 
@@ -32,6 +33,8 @@ class Applied:
     """The text of each of nginx's sites, by name."""
     addresses: Mapping[ObjectRef, str] = field(default_factory=dict)
     """The ClusterIP that each Service had then."""
+    digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By compose project, what the registry calls the images that were pushed for its services."""
     updated: datetime | None = None
     """When the state was last written."""
     problem: str = ""
@@ -45,7 +48,9 @@ def from_stack(project: str, stack: str, root: Path) -> Applied:
     try:
         kept = folder(root)
         state = from_files(kept, project, stack) if kept is not None else _exported(stack, root)
-        return Applied() if state is None else Applied(bodies(state), sites(state), addresses(state), _written(state))
+        if state is None:
+            return Applied()
+        return Applied(bodies(state), sites(state), addresses(state), digests(state), _written(state))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, subprocess.SubprocessError) as err:
         words = " ".join(str(err).split())[:200]
         return Applied(problem=f"the state of stack {stack} cannot be read: {words or type(err).__name__}")
@@ -157,6 +162,17 @@ def sites(deployment: Mapping[str, Any]) -> dict[str, str]:
             name, content = outputs.get("site"), outputs.get("content")
             if isinstance(name, str) and isinstance(content, str):
                 found[name] = content
+    return found
+
+
+def digests(deployment: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What was pushed for compose projects, by project and service, among the resources of a state."""
+    found = {}
+    for resource in deployment.get("resources") or ():
+        outputs = resource.get("outputs") or {}
+        pushed = outputs.get("digests")
+        if str(resource.get("type", "")).endswith(_IMAGES) and not resource.get("delete") and isinstance(pushed, dict):
+            found[str(outputs.get("project"))] = {str(name): str(digest) for name, digest in pushed.items()}
     return found
 
 

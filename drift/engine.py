@@ -85,6 +85,9 @@ class Source(Protocol):
     def declared(self) -> int:
         """How many objects are declared there."""
 
+    def bodies(self, live: reader.LiveState, applied: Applied) -> list[Body]:
+        """Further objects of the cluster that are declared, as far as that takes a look at what is there."""
+
     def findings(self, live: reader.LiveState, applied: Applied) -> list[Finding]:
         """What differs there; what cannot be read is a finding, too."""
 
@@ -121,6 +124,7 @@ def look(
         wanted = [dict(body) for body in declared()]
         before = applied()
     live = _complete(api, reading, wanted)
+    wanted += [body for source in options.sources for body in source.bodies(live, before)]
     report = assemble(api if options.registry else None, live, wanted, before, options)
     return replace(report, seconds=time.perf_counter() - started)
 

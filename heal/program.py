@@ -173,6 +173,7 @@ def compare(
         check_identity(settings, api)
     check_images(settings, api, running=_images(live))
     before = applied.from_stack(PROJECT, settings.name, ROOT)
+    declared = [*declared, *(host.bodies(live, before) if host is not None else ())]
     rules = settings.stack.rules
     how = engine.Options(stack=settings.name, rules=rules, sources=(host,) if host else ())
     report = engine.assemble(api, live, declared, before, how)
@@ -211,7 +212,11 @@ def _hidden(ref: ObjectRef, body: Body) -> Body:
 
 
 def _reference(args: pulumi.ResourceTransformationArgs) -> ObjectRef | None:
-    if not args.type_.startswith("kubernetes:") or not isinstance(args.props.get("metadata"), Mapping):
+    metadata = args.props.get("metadata")
+    if not args.type_.startswith("kubernetes:") or not isinstance(metadata, Mapping):
+        return None
+    if "namespace" not in metadata and not args.type_.endswith(":Namespace"):
+        # what belongs to no namespace is made, and not looked at
         return None
     return _named(args.type_, args.props)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
 from drift.applied import Applied
@@ -16,6 +16,9 @@ from host.errors import HostError, HostKeyError
 
 if TYPE_CHECKING:
     from host.nginx import HostState
+    from migration.declare import Declared
+
+Json = dict[str, Any]
 
 
 @dataclass
@@ -26,12 +29,37 @@ class HostSource:
     _reading: Future[HostState]
     addresses: Mapping[str, str] = field(default_factory=dict)
     """``CLUSTERIP:PORT`` by service, as far as it is known once the cluster was read."""
+    projects: Mapping[str, Declared] = field(default_factory=dict)
+    """Compose projects that were read at some time, as they are declared now."""
+    compose_addresses: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """ClusterIPs by service, of each project, once the cluster was read."""
+    _asking: Future[Mapping[str, Json]] | None = None
 
     @property
     def declared(self) -> int:
         """How many objects are declared on the server."""
         proxy = self.settings.stack.reverse_proxy
-        return len(proxy.sites) if proxy else 0
+        return (len(proxy.sites) if proxy else 0) + len(self.projects)
+
+    def project_states(self) -> Mapping[str, Json]:
+        """How each compose project is on the server (:func:`host.docker.read_state`).
+
+        :raises HostError: where that could not be read.
+        """
+        return self._asking.result() if self._asking is not None else {}
+
+    def bodies(self, live: LiveState, applied: Applied) -> list[dict[str, Any]]:
+        """What the compose projects have in the cluster."""
+        services = {ref.name: (body.get("spec") or {}).get("clusterIP") for ref, body in live.of("Service")}
+        self.compose_addresses = {
+            name: {s: str(services[o]) for s, o in project.moved.objects.items() if services.get(o)}
+            for name, project in self.projects.items()
+        }
+        return [
+            body
+            for name, project in self.projects.items()
+            for body in project.bodies(self.compose_addresses[name], applied.digests.get(name, {}))
+        ]
 
     def state(self) -> HostState:
         """What was read.
@@ -54,15 +82,16 @@ class HostSource:
         from drift.host.findings import Situation, findings
 
         proxy = self.settings.stack.reverse_proxy
-        if proxy is None:
-            return []
         self.addresses = addresses(self.settings, live)
         try:
             host = self.state()
+            found = self._of_projects(host, applied)
         except HostError as err:
             return [unread(self.settings, err)]
+        if proxy is None:
+            return found
         masker = Masker([body for _, body in live.of("Secret")])
-        return findings(
+        return found + findings(
             Situation(
                 proxy=proxy,
                 host=host,
@@ -73,24 +102,52 @@ class HostSource:
             )
         )
 
+    def _of_projects(self, host: HostState, applied: Applied) -> list[Finding]:
+        if not self.projects:
+            return []
+        from drift.host.compose import findings
+
+        states = self.project_states()
+        return [
+            finding
+            for name, project in self.projects.items()
+            for finding in findings(project, states[name], host, self.compose_addresses.get(name, {}), applied.sites)
+        ]
+
 
 def start(settings: Settings, *, containers: bool = False) -> HostSource | None:
-    """Begin to read the server, where the stack has anything on it; the answer is waited for when it is asked for."""
-    proxy = settings.stack.reverse_proxy
-    if proxy is None:
+    """Begin to read the server, where the stack has anything on it; the answer is waited for when it is asked for.
+
+    :raises config.errors.ConfigError: where a compose project cannot be what it is declared to be.
+    """
+    projects: Mapping[str, Declared] = {}
+    if any(project.source is not None for project in settings.stack.compose.values()):
+        from migration import declare
+
+        projects = declare.projects(settings)
+    if settings.stack.reverse_proxy is None and not projects:
         return None
-    pool = ThreadPoolExecutor(1, thread_name_prefix="host")
-    reading = pool.submit(_read, settings, containers)
+    pool = ThreadPoolExecutor(2, thread_name_prefix="host")
+    reading = pool.submit(_read, settings, [p.moved.site for p in projects.values()], containers)
+    asking = pool.submit(_ask, settings, projects) if projects else None
     pool.shutdown(wait=False)
-    return HostSource(settings, reading)
+    return HostSource(settings, reading, projects=projects, _asking=asking)
 
 
-def _read(settings: Settings, containers: bool) -> HostState:
+def _ask(settings: Settings, projects: Mapping[str, Declared]) -> Mapping[str, Json]:
+    from host import docker
+    from host.access import access
+
+    server = access(settings.stack.host)
+    return {name: docker.read_state(server, name, project.settings.folder) for name, project in projects.items()}
+
+
+def _read(settings: Settings, further: list[str], containers: bool) -> HostState:
     from host import nginx
     from host.access import access
 
     proxy = settings.stack.reverse_proxy
-    sites = list(proxy.sites) if proxy else []
+    sites = [*(proxy.sites if proxy else ()), *further]
     ports = sorted({site.listen for site in proxy.sites.values()}) if proxy else []
     return nginx.read(access(settings.stack.host), sites, ports, containers=containers)
 

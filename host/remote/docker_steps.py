@@ -46,8 +46,7 @@ def stop(request: Json) -> Json:
     policies = {str(each["Name"]): each["HostConfig"]["RestartPolicy"] for each in found}
     # what was written down at the first stop is kept: by now it may be `no` because of that
     docker_journal.note(project, request["run"], {"restart": {**policies, **known}})
-    for each in found:
-        api("POST", f"/containers/{each['Id']}/update", {"RestartPolicy": {"Name": "no"}})
+    _never_restart(found)
     for level in reversed(levels(found)):
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda each: api("POST", f"/containers/{each['Id']}/stop"), level))
@@ -55,6 +54,13 @@ def stop(request: Json) -> Json:
     if running:
         raise Refused("containers", f"still running: {', '.join(running)}")
     return {"stopped": [each["Name"] for each in found]}
+
+
+def _never_restart(found: list[Json]) -> None:
+    wanted = [each for each in found if each["HostConfig"]["RestartPolicy"]["Name"] != "no"]
+    with ThreadPoolExecutor(8) as pool:
+        update = {"RestartPolicy": {"Name": "no"}}
+        list(pool.map(lambda each: api("POST", f"/containers/{each['Id']}/update", update), wanted))
 
 
 def start(request: Json) -> Json:
@@ -323,8 +329,7 @@ def create(request: Json) -> Json:
     policies = {str(each["Name"]): each["HostConfig"]["RestartPolicy"] for each in found}
     known = docker_journal.load(project).get("restart") or {}
     docker_journal.note(project, request["run"], {"restart": {**policies, **known}})
-    for each in found:
-        api("POST", f"/containers/{each['Id']}/update", {"RestartPolicy": {"Name": "no"}})
+    _never_restart(found)
     return {"created": [each["Name"] for each in found]}
 
 

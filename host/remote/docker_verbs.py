@@ -52,15 +52,20 @@ def state(request: Json) -> Json:
     found: Json = {**answer, "journal": docker_journal.load(project), "rules": docker_steps.rules(project)}
     found["files"] = docker.hashes(str(request["folder"]))
     try:
-        found["containers"] = [_container(each) for each in docker.containers(project)]
+        images: Json = {}
+        found["containers"] = [_container(each, images) for each in docker.containers(project)]
     except Refused as err:
         found.update(containers=[], problem=err.words)
     return found
 
 
-def _container(found: Json) -> Json:
-    config = found["Config"]
+def _container(found: Json, images: Json) -> Json:
+    config, identity = found["Config"], str(found["Image"])
+    if identity not in images:
+        images[identity] = docker.api("GET", f"/images/{identity}/json", missing=True) or {}
+    usual = set((images[identity].get("Config") or {}).get("Env") or ())
     return {
+        "added": [line.partition("=")[0] for line in config.get("Env") or () if images[identity] and line not in usual],
         "name": str(found["Name"]).lstrip("/"),
         "service": docker.service(found),
         "id": found["Id"],

@@ -188,7 +188,7 @@ def swap(request: Json) -> Json:
         target, incoming = volume["target"], volume["target"] + INCOMING
         if os.path.lexists(incoming):
             if os.path.lexists(target):
-                os.rename(target, f"{target}{KEPT}{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 1000:03d}")
+                os.rename(target, f"{target}{KEPT}{_stamp()}")
             os.rename(incoming, target)
             swapped.append(volume["name"])
         elif not os.path.lexists(target):
@@ -196,6 +196,12 @@ def swap(request: Json) -> Json:
         _sync(os.path.dirname(target))
         _forget(target, int(request.get("keep", 2)))
     return {"swapped": swapped}
+
+
+def _stamp() -> str:
+    """Now, in an order of names that is that of time."""
+    now = time.time_ns()
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now // 10**9))}.{now // 1000 % 10**6:06d}"
 
 
 def _forget(target: str, keep: int) -> None:

@@ -38,7 +38,7 @@ _HTTP_PATIENCE = 10.0
 
 def make(twin: Twin) -> None:
     """Brings an empty server to the state of the real one. Raises TwinError where a step fails or takes too long."""
-    steps: list[Callable[[Twin], None]] = [_cluster, _containers]
+    steps: list[Callable[[Twin], None]] = [_cluster, containers]
     with ThreadPoolExecutor(len(steps)) as pool:
         for done in [pool.submit(step, twin) for step in steps]:
             done.result()
@@ -174,7 +174,8 @@ def _end_gateway(twin: Twin, api: Api) -> bool:
     return twin.in_network(order)
 
 
-def _containers(twin: Twin) -> None:
+def containers(twin: Twin) -> None:
+    """Starts SDX and Plane by docker compose, and leaves data in SDX. Raises TwinError where that takes too long."""
     opt = twin.layout.disk / "opt"
     shutil.copytree(SOURCE / "opt", opt, dirs_exist_ok=True)
     (opt / "sdx/env").unlink()

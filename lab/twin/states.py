@@ -30,6 +30,7 @@ def _start_afresh(twin: Twin) -> None:
     with ThreadPoolExecutor(len(steps)) as pool:
         for done in [pool.submit(step, twin) for step in steps]:
             done.result()
+    _remove_moved(twin)
     _restore_files(twin)
     operator.forget(twin.layout)
 
@@ -65,6 +66,24 @@ def _remove_containers(twin: Twin) -> None:
         twin.exec(["docker", "volume", "rm", "--force", *volumes])
     twin.exec(["docker", "network", "prune", "--force"])
     twin.say("no containers of Docker's own")
+
+
+def _remove_moved(twin: Twin) -> None:
+    """What moving a compose project leaves: volumes of the node, the journal, backups, rules of the firewall."""
+    with twin.api() as api:
+        api.delete("/api/v1/persistentvolumes")
+    twin.exec(["sh", "-c", _NOTHING_MOVED])
+
+
+_NOTHING_MOVED = """
+rm -rf /var/lib/flowmaster /var/backups/flowmaster
+for chain in $(iptables -t nat -S | sed -n 's/^-N \\(FLOWMASTER-.*\\)/\\1/p'); do
+  for hook in PREROUTING OUTPUT; do
+    while iptables -t nat -D $hook -m addrtype --dst-type LOCAL -j "$chain" 2>/dev/null; do :; done
+  done
+  iptables -t nat -F "$chain"; iptables -t nat -X "$chain"
+done
+"""
 
 
 def _restore_images(twin: Twin) -> None:

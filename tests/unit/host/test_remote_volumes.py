@@ -112,7 +112,7 @@ def test_a_swap_keeps_what_was_there_and_may_be_asked_for_again(source: Path, tm
 
 def test_a_swap_that_was_cut_off_between_its_two_renames_is_finished(source: Path, tmp_path: Path) -> None:
     request = {"volumes": [volume(source, tmp_path / "target")]}
-    with pytest.raises(Refused, match="neither .* nor a copy"):
+    with pytest.raises(Refused, match=r"neither .* nor a copy"):
         volumes.swap(request)
     volumes.copy(request)
     volumes.swap(request)

@@ -1,0 +1,202 @@
+"""A compose project's images in the registry, and the phase it is in, as resources of Pulumi.
+
+As with :mod:`components.nginx_site` the providers' classes are importable, and neither address nor key of the server is
+among the resources' properties.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import (
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+Props = dict[str, Any]
+
+
+class _Stack:
+    """What the stack says about server and cluster: known to the provider's process alone, never part of its state."""
+
+    host: Props = {}  # noqa: RUF012  one for the whole process
+    cluster: Props = {}  # noqa: RUF012
+
+    @classmethod
+    def configure(cls, req: ConfigureRequest) -> None:
+        for name in ("host", "cluster"):
+            text = req.config.get(f"flowmaster:{name}") or req.config.get(name)
+            setattr(cls, name, json.loads(text) if isinstance(text, str) else dict(text or {}))
+
+
+class ComposeImagesProvider(ResourceProvider):
+    """Pushes images from docker to the registry, on the server, and makes the folders of the volumes."""
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Keep what the stack says about the server."""
+        _Stack.configure(req)
+
+    def create(self, props: Props) -> CreateResult:
+        """Push them, and copy the volumes for the first time."""
+        return CreateResult(str(props["project"]), _supplied(props))
+
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
+        """An update where an image is another one, or there is a further volume."""
+        same = all(_olds.get(key) == _news.get(key) for key in ("images", "volumes"))
+        return DiffResult(changes=not same or bool(_news.get("drift")))
+
+    def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
+        """The same again: what is there already stays as it is."""
+        return UpdateResult(_supplied(_news))
+
+    def delete(self, _id: str, _props: Props) -> None:
+        """Images and volumes stay."""
+
+
+class ComposePhaseProvider(ResourceProvider):
+    """Moves a project to the phase that is declared."""
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Keep what the stack says about the server and the cluster."""
+        _Stack.configure(req)
+
+    def create(self, props: Props) -> CreateResult:
+        """Move it there. In docker, where it was before, nothing is done."""
+        outs = {**props, "standstill": None} if props["phase"] == "docker" else _moved(props)
+        return CreateResult(str(props["project"]), outs)
+
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
+        """An update for another phase, and where something on the server is to be undone or finished."""
+        same = all(_plain(_olds.get(key)) == _plain(_news.get(key)) for key in ("phase", "moved", "namespace"))
+        return DiffResult(changes=not same or bool(_news.get("drift")))
+
+    def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
+        """Move it there, or put right what is not as it should be."""
+        return UpdateResult(_moved(_news))
+
+    def delete(self, _id: str, _props: Props) -> None:
+        """Let go of it; only where docker serves, for otherwise nobody would.
+
+        :raises UserError: in every other phase.
+        """
+        from config.errors import UserError
+        from host import docker
+        from host.access import from_config
+
+        state = docker.read_state(from_config(_Stack.host), _id, str(_props["moved"]["folder"]))
+        if state["journal"]["phase"] != "docker" or state["journal"].get("move"):
+            raise UserError(
+                f"{_id} is in phase {state['journal']['phase']}",
+                "nobody would serve it any more",
+                "set `phase: docker` and run `pulumi up` first",
+            )
+
+
+def _supplied(props: Props) -> Props:
+    with _run(props, str(props["folder"])) as run:
+        run.take(TAKE_SECONDS)
+        images = props["images"]
+        answer = run.ask("push", images=[dict(image) for image in images.values()])
+        volumes = [dict(volume) for volume in props["volumes"]]
+        made = run.ask("prepare", volumes=volumes)["made"]
+        for name in made:
+            _say(f"{props['project']}: {name} was copied for the first time")
+    digests = {service: answer["digests"][image["id"]] for service, image in images.items()}
+    return {**props, "digests": digests}
+
+
+TAKE_SECONDS = 60.0
+
+
+def _moved(props: Props) -> Props:
+    from config.compose import Phase
+    from config.stack import Cluster as Target
+    from drift.kubernetes.connection import connect
+    from migration.cluster import Cluster
+    from migration.move import Mover
+    from migration.moved import Moved
+
+    moved = Moved.of_plain(props["moved"])
+    target = Target.model_validate(_Stack.cluster)
+    with _run(props, moved.folder) as run, connect(target) as api:
+        cluster = Cluster(api, str(props["namespace"]), target.rollout_timeout, run.alive)
+        standstill = Mover(run, cluster, moved, _say).reach(Phase(props["phase"]))
+    return {**props, "drift": [], "standstill": standstill}
+
+
+@contextmanager
+def _run(props: Props, folder: str) -> Iterator[Any]:
+    from host.access import from_config
+    from host.docker import Run
+
+    with Run(from_config(_Stack.host), str(props["project"]), folder, _say) as run:
+        yield run
+
+
+def _say(text: str) -> None:
+    """The provider's process has no log of Pulumi's: what it writes there is shown as it comes."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers come back from the state as floats; an absent value is no value."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items() if part is not None}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+class ComposeImages(Resource, module="flowmaster", name="ComposeImages"):
+    """What the cluster's copy needs on the server before it can start: images and folders."""
+
+    digests: pulumi.Output[Mapping[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        folder: str,
+        images: Mapping[str, Mapping[str, str]],
+        volumes: Sequence[Mapping[str, str]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """`digests` says by service what the registry calls each image."""
+        props = {"project": name, "folder": folder, "images": images, "volumes": volumes, "digests": None}
+        super().__init__(ComposeImagesProvider(), name, props, opts)
+
+
+class ComposePhase(Resource, module="flowmaster", name="ComposePhase"):
+    """Where a project is."""
+
+    phase: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        phase: str,
+        moved: Mapping[str, Any],
+        namespace: str,
+        drift: Sequence[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """`drift` is what an update undoes on the server, a line each; nothing of it is kept."""
+        props = {
+            "project": name,
+            "phase": phase,
+            "moved": moved,
+            "namespace": namespace,
+            "drift": drift,
+            "standstill": None,
+        }
+        super().__init__(ComposePhaseProvider(), name, props, opts)

@@ -1,0 +1,198 @@
+"""A project of docker compose on its way into the cluster, and in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+
+from components.base import Component
+from components.compose_phase import ComposeImages, ComposePhase
+from components.flowmaster import FlowMaster
+from components.kubernetes import KubernetesObject
+from components.nginx_site import NginxSite
+from config.compose import Phase
+from drift.finding import ABSENT, FindingClass
+from drift.report.values import declared, on_server
+from heal.program import Server
+from migration import front, steps
+from migration.declare import Declared
+from migration.result import Body, finished
+
+_FIRST = ("Secret", "ConfigMap", "PersistentVolume")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComposeProjectArgs:
+    """The project, and what is known of it from the look at the server."""
+
+    declared: Declared
+    namespace: str
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """ClusterIPs by service, as far as they are known to stay."""
+    drift: Sequence[str] = ()
+    """What is to be put right on the server, a line each."""
+    front_drift: Sequence[str] = ()
+    """The same of nginx."""
+
+
+class ComposeProject(Component):
+    """Its objects in the cluster, the phase it is in, and nginx before it."""
+
+    phase: ComposePhase
+    site: NginxSite | None
+
+    def __init__(self, name: str, args: ComposeProjectArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        moved = args.declared.moved
+        self.site = None
+        needed: list[pulumi.Resource] = []
+        self._addresses: dict[str, pulumi.Input[str]] = {}
+        if args.declared.in_cluster:
+            needed = self._in_cluster(args)
+        self.phase = ComposePhase(
+            name,
+            phase=str(args.declared.phase),
+            moved=moved.plain(),
+            namespace=args.namespace,
+            drift=list(args.drift),
+            opts=self._last(needed, protect=args.declared.in_cluster),
+        )
+        if args.declared.in_cluster and moved.ports:
+            self.site = self._front(args)
+        self.register_outputs({"phase": str(args.declared.phase)})
+
+    @property
+    def settled(self) -> list[pulumi.Output[Any]]:
+        """Known once the project is where it is to be."""
+        return [self.phase.phase, *([self.site.content] if self.site else [])]
+
+    def _last(self, needed: list[pulumi.Resource], *, protect: bool) -> pulumi.ResourceOptions:
+        # without it nobody would serve what was moved: a stack is destroyed only where docker serves
+        return pulumi.ResourceOptions.merge(self.child(depends_on=needed), pulumi.ResourceOptions(protect=protect))
+
+    def _in_cluster(self, args: ComposeProjectArgs) -> list[pulumi.Resource]:
+        translation, moved = args.declared.translation, args.declared.moved
+        images = ComposeImages(
+            translation.project,
+            folder=moved.folder,
+            images=moved.images,
+            volumes=[{"name": v.name, "source": v.docker, "target": v.cluster} for v in moved.data],
+            opts=self.child(),
+        )
+        made: list[pulumi.Resource] = [images]
+        pending = [b for b in translation.bodies if b["kind"] != "Deployment"]
+        for body in sorted(pending, key=lambda b: b["kind"] not in _FIRST):
+            made.append(KubernetesObject(_hidden(body), self.child(depends_on=made[:1])))
+            if body["kind"] == "Service":
+                self._note_address(args, body["metadata"]["name"], made[-1])
+        deployments = [b for b in translation.bodies if b["kind"] == "Deployment"]
+        return [*made, *(self._deployment(args, body, images, made) for body in deployments)]
+
+    def _note_address(self, args: ComposeProjectArgs, name: str, service: Any) -> None:
+        known = {o: s for s, o in args.declared.moved.objects.items()}
+        own = known[name]
+        self._addresses[own] = args.addresses.get(own) or service.spec.apply(lambda spec: spec.get("clusterIP") or "")
+
+    def _deployment(
+        self, args: ComposeProjectArgs, body: Body, images: ComposeImages, made: list[pulumi.Resource]
+    ) -> KubernetesObject:
+        translation, name = args.declared.translation, body["metadata"]["name"]
+        pushed = any(image.digest is None for image in translation.images.values())
+
+        def spec(found: Mapping[str, str], digests: Mapping[str, str]) -> Any:
+            whole = finished(translation, found, digests)
+            return next(b["spec"] for b in whole if b["kind"] == "Deployment" and b["metadata"]["name"] == name)
+
+        plain = {s: a for s, a in self._addresses.items() if isinstance(a, str)}
+        options = self.child(depends_on=list(made))
+        if len(plain) == len(self._addresses) and not pushed:
+            return KubernetesObject({**body, "spec": spec(plain, {})}, options)
+        known = pulumi.Output.all(addresses=self._addresses, digests=images.digests if pushed else {})
+        return KubernetesObject({**body, "spec": known.apply(lambda k: spec(k["addresses"], k["digests"]))}, options)
+
+    def _front(self, args: ComposeProjectArgs) -> NginxSite:
+        moved, phase = args.declared.moved, args.declared.phase
+        served = front.SERVED[phase]
+        needed = {p.service: self._addresses[p.service] for p in moved.ports if p.service in self._addresses}
+        content = pulumi.Output.all(**needed).apply(lambda found: front.text(moved, served, found))
+        checks = [
+            {
+                "path": moved.checks.get(port.service, "/"),
+                "host": "localhost",
+                "port": port.port if served.own else port.beside,
+                "tls": False,
+            }
+            for port in moved.ports
+        ]
+        return NginxSite(
+            moved.site,
+            content=content,
+            checks=checks,
+            drift=list(args.front_drift),
+            opts=self.child(depends_on=[self.phase]),
+        )
+
+
+def of_server(
+    server: Server, project: Declared, flowmaster: FlowMaster, opts: pulumi.ResourceOptions
+) -> ComposeProject:
+    """The project as it is to be, with what the look at the server found to be put right.
+
+    :raises config.errors.UserError: where a phase would be left out.
+    """
+    host = server.host
+    state = (host.project_states() if host else {})[project.name]
+    here = Phase(state["journal"]["phase"])
+    steps.refuse_skipping(project.name, here, project.phase, project.settings.skip)
+    _tell(project, here, state["journal"])
+    found = [f for f in server.report.findings if f.heals and f.cls is not FindingClass.PENDING]
+    own = {f"{c['name']}" for c in state["containers"]}
+    lines = [
+        f"{f.object.name} {f.path}: {on_server(f)}" + (f", declared {declared(f)}" if f.declared is not ABSENT else "")
+        for f in found
+        if _is(f, project.name, own)
+    ]
+    fronts = [f"{f.path or f.object.name}: {on_server(f)}" for f in found if f.object.name == project.moved.site]
+    known = host.compose_addresses.get(project.name, {}) if host else {}
+    made_again = {ref.name for ref in server.plan.steps if ref.kind == "Service"}
+    args = ComposeProjectArgs(
+        declared=project,
+        namespace=server.settings.namespace,
+        addresses={s: a for s, a in known.items() if project.moved.objects[s] not in made_again},
+        drift=lines,
+        front_drift=fronts,
+    )
+    options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[flowmaster.space]))
+    return ComposeProject(project.name, args, options)
+
+
+def _is(finding: Any, project: str, containers: set[str]) -> bool:
+    ref = finding.object
+    return (ref.kind == "ComposeProject" and ref.name == project) or (
+        ref.kind == "Container" and ref.name in containers
+    )
+
+
+def _tell(project: Declared, here: Phase, journal: Mapping[str, Any]) -> None:
+    if journal.get("move"):
+        move = journal["move"]
+        pulumi.log.warn(
+            f"{project.name}: {move['from']} → {move['to']} was not finished (step {move['step']}): up goes on, or back"
+        )
+    if here is project.phase:
+        return
+    if here is Phase.DOCKER:
+        for line in project.translation.told:
+            pulumi.log.info(f"{project.name}: {line}")
+    for line in steps.told(here, project.phase, project.moved):
+        pulumi.log.info(line)
+
+
+def _hidden(body: Body) -> Body:
+    """The body, with the values of a Secret as Pulumi keeps them: encrypted."""
+    if body["kind"] != "Secret":
+        return body
+    return {**body, "data": {key: pulumi.Output.secret(value) for key, value in body["data"].items()}}

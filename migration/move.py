@@ -1,0 +1,241 @@
+"""Moving a compose project from phase to phase: forwards, backwards, and on from wherever a killed run left it.
+
+An exchange is the same in both directions: one side serves, the other takes over. Reads are always answered; writes
+wait from CLOSE to OPEN, and in between nobody writes. So whatever fails before OPEN, what served before serves again at
+once, and has everything. The journal on the server says which step was begun; a run that is killed leaves it there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from config.compose import Phase
+from config.errors import UserError
+from host.connection import RefusedError
+from migration import front, steps
+from migration.cluster import Cluster
+from migration.exchange import Exchange
+from migration.front import Front, Side
+from migration.moved import Moved
+
+TAKE_SECONDS = 60.0
+
+
+class Server(Protocol):
+    """What is needed of a run on the server (:class:`host.docker.Run`)."""
+
+    def take(self, seconds: float) -> dict[str, Any]:
+        """Take the project over; its journal."""
+
+    def ask(self, do: str, **more: Any) -> Any:
+        """Do something with the project."""
+
+    def next(self, **fields: Any) -> None:
+        """Write something into the journal with the next request."""
+
+    def note(self, **fields: Any) -> None:
+        """Write something into the journal."""
+
+    def write_site(self, name: str, content: str, checks: Any = (), patience: float = 15.0) -> Any:
+        """Make a site of nginx be so."""
+
+
+class MoveError(UserError):
+    """A move that did not come to its end; where things stand now is said."""
+
+
+class Mover:
+    """One run at work on one project."""
+
+    def __init__(self, server: Server, cluster: Cluster, moved: Moved, say: Callable[[str], None]) -> None:
+        self.server, self.cluster, self.moved, self._say = server, cluster, moved, say
+        self.closed: float | None = None
+        self.standstill: float | None = None
+        """Seconds for which writes had to wait, if they had to."""
+
+    def reach(self, target: Phase) -> float | None:
+        """Be in that phase, whatever phase the project is in now and however an earlier run ended.
+
+        :return: the seconds for which writes had to wait, where they had to and this run saw both ends of it.
+        :raises MoveError: where it could not be reached; what served before serves again, or it says otherwise.
+        """
+        journal = self.server.take(TAKE_SECONDS)
+        here = Phase(journal["phase"])
+        if journal.get("move"):
+            here = self._finish(journal["move"], target)
+        elif here is target:
+            self.ensure(here)
+        for before, after in steps.path(here, target):
+            self._move(before, after, 1)
+        return self.standstill
+
+    def _finish(self, move: Mapping[str, Any], target: Phase) -> Phase:
+        """What an earlier run left unfinished: to its end where that is on the way, else back."""
+        before, after, step = Phase(move["from"]), Phase(move["to"]), int(move["step"])
+        onwards = (before, after) in steps.path(before, target)
+        self.say(f"an earlier run ended in step {step} of {before} → {after}")
+        if not move.get("back") and (onwards or (steps.sides(before, after) and step >= steps.OPEN)):
+            self._move(before, after, steps.resumed(before, after, step))
+            return after
+        self._back(before, after, step)
+        return before
+
+    def _move(self, before: Phase, after: Phase, first: int) -> None:
+        words = steps.words(before, after, self.moved)
+        does = self._does(before, after)
+        for number in range(first, len(words) + 1):
+            self.server.next(move={"from": before, "to": after, "step": number, "of": len(words)})
+            self.say(f"step {number} of {len(words)}: {words[number - 1]}")
+            try:
+                does[number - 1]()
+            except UserError as err:
+                raise self._failed(before, after, number, words[number - 1], err) from err
+        self.server.note(phase=after, move=None, since=time.time(), copied=None, measured=self.standstill)
+        self.say(f"is in phase {after}")
+
+    def _does(self, before: Phase, after: Phase) -> list[Callable[[], None]]:
+        both = steps.sides(before, after)
+        if both is not None:
+            return Exchange(self, *both).steps
+        match before, after:
+            case Phase.DOCKER, Phase.SHADOW:
+                return [lambda: self.smoke(Side.DOCKER), self._copy_ready, self._lead_to_nginx]
+            case Phase.SHADOW, Phase.DOCKER:
+                return [lambda: self.smoke(Side.DOCKER), lambda: self.redirect(on=False)]
+            case Phase.CLUSTER, Phase.RETIRED:
+                return [lambda: self.smoke(Side.CLUSTER), self._archive, lambda: self._ask("remove")]
+            case _:
+                return [lambda: self._ask("create")]
+
+    def _failed(self, before: Phase, after: Phase, step: int, words: str, err: UserError) -> MoveError:
+        found = f"{self.moved.project}: {before} → {after} failed in step {step}, {words}: {err.found}"
+        if isinstance(err, RefusedError) and err.stage == "taken":
+            return MoveError(found, "this run goes no further", err.remedy)
+        if steps.sides(before, after) and step == steps.FINISH:
+            remedy = "put that right, then run `pulumi up` again: it goes on from there"
+            return MoveError(found, f"{after} serves; only the clearing up is left", remedy)
+        try:
+            self._back(before, after, step)
+        except UserError as worse:
+            return MoveError(
+                found,
+                f"going back failed, too: {worse.found}; nothing that was acknowledged is lost",
+                "put that right, then run `pulumi up` again: it goes on from there",
+            )
+        return MoveError(found, f"it is in phase {before} as before, and nothing is lost", err.remedy)
+
+    def _back(self, before: Phase, after: Phase, step: int) -> None:
+        """What served before serves again."""
+        self.say(f"going back to {before}")
+        both = steps.sides(before, after)
+        if both is not None and step >= steps.OPEN:
+            # somebody may have written there since: what was written goes back with everything else
+            self.server.note(phase=after, move=None, copied=None)
+            self._move(after, before, steps.FIRST)
+            return
+        self.server.next(move={"from": before, "to": after, "step": step, "back": True})
+        if both is None:
+            self.ensure(before)
+        else:
+            Exchange(self, *both).undo(step)
+        self.server.note(phase=before, move=None, copied=None)
+        self.say(f"is in phase {before}")
+
+    def ensure(self, phase: Phase) -> None:
+        """Put right what is not as the phase wants it: containers, rules, nginx."""
+        state = self._ask("state")
+        running = {c["service"] for c in state["containers"] if c["state"] == "running"}
+        if phase in (Phase.DOCKER, Phase.SHADOW) and set(self.moved.objects) - running:
+            self.say("starting containers that should run")
+            self._ask("start", services=sorted(self.moved.objects))
+        if phase in (Phase.CLUSTER, Phase.RETIRED) and running:
+            self.say("stopping containers that should not run")
+            self._ask("stop")
+        if phase is Phase.DOCKER:
+            self.redirect(on=False)
+            return
+        if phase is Phase.SHADOW:
+            self._lead_to_nginx()
+        else:
+            self.serve(front.SERVED[phase])
+            self.redirect(on=False)
+
+    def say(self, words: str) -> None:
+        """Tell how far it is."""
+        self._say(f"{self.moved.project}: {words}")
+
+    def serve(self, served: Front) -> None:
+        """Have nginx serve the ports in that way."""
+        if not self.moved.ports:
+            return
+        moved = self.moved
+        addresses = self.cluster.addresses(moved.objects) if served.side is Side.CLUSTER else {}
+        checks = [
+            {"path": self._path(port.service), "host": "localhost", "port": number, "tls": False}
+            for port in moved.ports
+            for number, on in ((port.beside, served.beside), (port.port, served.own))
+            if on
+        ]
+        self.server.write_site(moved.site, front.text(moved, served, addresses), checks)
+
+    def redirect(self, *, on: bool) -> None:
+        """Have the server's firewall lead connections to the ports on to nginx, or not."""
+        self._ask("redirect", ports=[[port.port, port.beside] for port in self.moved.ports] if on else [])
+
+    def smoke(self, side: Side) -> None:
+        """Ask every port, or what the project's own checks say, on one side directly.
+
+        :raises UserError: naming those that do not answer, or say that they are ill.
+        """
+        moved = self.moved
+        addresses = self.cluster.addresses(moved.objects) if side is Side.CLUSTER else {}
+        checks = [
+            {"address": address, "port": int(number), "path": self._path(port.service), "service": port.service}
+            for port in moved.ports
+            if side is Side.DOCKER or port.service in addresses
+            for address, _, number in [front.upstream(port, side, addresses).rpartition(":")]
+        ]
+        answers = self._ask("smoke", checks=checks)["answers"]
+        ill = [f"{entry['service']} {entry['path']} {entry['words']}" for entry in answers if entry["words"]]
+        if ill:
+            raise UserError(f"in {side}, {'; '.join(ill)}", "it would not serve anybody", "see its log")
+
+    def copy_runs(self) -> None:
+        """Wait until the cluster's copy runs, and ask it."""
+        self.cluster.ready(self.moved.objects.values())
+        self.smoke(Side.CLUSTER)
+
+    def scale(self, replicas: int) -> None:
+        """Pods of the services that write into volumes; others go on."""
+        self.cluster.scale([self.moved.objects[service] for service in self.moved.writers], replicas)
+
+    def volumes(self, source: Side, **more: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The volumes to be copied from one side to the other; further values by the volume's name."""
+        return [
+            {
+                "name": entry.name,
+                "source": entry.docker if source is Side.DOCKER else entry.cluster,
+                "target": entry.cluster if source is Side.DOCKER else entry.docker,
+                **{key: values[entry.name] for key, values in more.items()},
+            }
+            for entry in self.moved.copied
+        ]
+
+    def _copy_ready(self) -> None:
+        self.copy_runs()
+
+    def _lead_to_nginx(self) -> None:
+        self.serve(front.SERVED[Phase.SHADOW])
+        self.redirect(on=True)
+
+    def _archive(self) -> None:
+        answer = self._ask("archive", volumes=[{"name": v.name, "source": v.docker} for v in self.moved.copied])
+        self.say(f"backup: {answer['backup']} ({answer['bytes'] / 1e6:.1f} MB)")
+
+    def _ask(self, do: str, **more: Any) -> Any:
+        return self.server.ask(do, **more)
+
+    def _path(self, service: str) -> str:
+        return self.moved.checks.get(service, "/")
