@@ -24,6 +24,11 @@ class Account:
         """A key has no counterpart."""
         self.refusals[key, reason] = Refusal(key=key, reason=reason, remedy=remedy)
 
+    def knows(self, key: str) -> bool:
+        """Whether something was said of a key, or of a part of it."""
+        said = (*self.became, *(path for path, _ in self.refusals))
+        return any(path == key or path.startswith((f"{key}.", f"{key}[")) for path in said)
+
     def tell(self, text: str) -> None:
         """Something is not quite as it was."""
         self.told[text] = None

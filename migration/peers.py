@@ -12,6 +12,8 @@ from migration.service.network import DEFAULT, add_port
 from migration.words import is_host
 
 _HIGHEST_PORT = 65535
+_OF_A_HOST = re.compile(r"HOST|ADDR|SERVER|ENDPOINT", re.IGNORECASE)
+"""Variables whose value is a name, if it is one of ours: `DB_HOST`."""
 
 
 def networks_of(service: ComposeService) -> dict[str, list[str]]:
@@ -82,23 +84,32 @@ def _know(context: Context, known: dict[str, str], called: str, service: str) ->
         )
 
 
-def mentions(context: Context, name: str) -> Iterator[int | None]:
-    """Where a name stands in what the services are told: the port behind it, or None where there is none."""
-    pattern = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])(?::(\d{{1,5}}))?", re.IGNORECASE)
-    for text in context_texts(context):
+def mentions(context: Context, name: str, but: str = "") -> Iterator[int | None]:
+    """Where a name stands in what the services are told: the port behind it, or None where it is an address without.
+
+    :param but: the service whose own texts do not count.
+    """
+    pattern = re.compile(rf"(//|@)?(?<![\w.-]){re.escape(name)}(?![\w.-])(?::(\d{{1,5}}))?", re.IGNORECASE)
+    for text in context_texts(context, but):
         for match in pattern.finditer(text):
-            yield int(match[1]) if match[1] else None
+            if match[2] or match[1]:
+                yield int(match[2]) if match[2] else None
 
 
-def context_texts(context: Context) -> Iterator[str]:
+def context_texts(context: Context, but: str = "") -> Iterator[str]:
     """Every text that might name another service: variables, commands, health checks, configs, secrets."""
-    for service in context.source.services.values():
-        for key in ("environment", "command", "entrypoint", "healthcheck"):
+    for name, service in context.source.services.items():
+        for key in ("environment", "command", "entrypoint", "healthcheck") if name != but else ():
             yield from _texts(service.keys.get(key))
+        environment = service.keys.get("environment")
+        for variable, value in environment.items() if isinstance(environment, Mapping) and name != but else ():
+            if _OF_A_HOST.search(variable) and isinstance(value, str):
+                yield f"//{value}"
     for config in context.source.configs.values():
         yield from _texts(config.get("content"))
-    for value in context.settings.sealed.values():
-        yield value.get_secret_value()
+    for place, value in context.settings.sealed.items():
+        if not but or not place.startswith(f"{but}."):
+            yield value.get_secret_value()
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -119,9 +130,9 @@ def find_ports(context: Context, work: Work) -> None:
     """
     used = False
     for name in names_of(work.name, work.entry):
-        for port in mentions(context, name):
-            # its own health check or its own name among its variables needs no Service
-            used = used or name != work.name
+        # its own health check, or its own name among its variables, needs no Service
+        for port in mentions(context, name, but=work.name):
+            used = True
             if port is not None and 0 < port <= _HIGHEST_PORT and (port, "tcp") not in work.service_ports:
                 add_port(work, port)
                 work.tell(f"port {port} is named nowhere as its own, but used as {name}:{port}: the Service has it")
@@ -129,4 +140,4 @@ def find_ports(context: Context, work: Work) -> None:
         if used:
             work.refuse("expose", "others use its name, and nobody says on which port it listens", "write expose")
         else:
-            work.tell("no port of it is known, so it has no Service; nobody mentions its name")
+            work.tell("no port of it is known, so it has no Service, and nobody reaches it by name")

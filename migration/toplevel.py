@@ -88,11 +88,9 @@ def _volume(context: Context, name: str, keys: Keys) -> None:
         keys.refuse("driver", f"{driver}: its data is not on this server", "mount it in the cluster by hand")
     options = keys.take("driver_opts", "a copy of its data")
     if options and not _is_bind(options):
-        keys.refuse(
-            "driver_opts",
-            f"{', '.join(sorted(options))}: its data is not a folder of this server",
-            "mount it in the cluster by hand",
-        )
+        given = ", ".join(options) if isinstance(options, dict) else options
+        reason = f"{given}: its data is not a folder of this server"
+        keys.refuse("driver_opts", reason, "mount it in the cluster by hand")
     keys.close()
 
 
@@ -116,7 +114,7 @@ def _network(context: Context, name: str, keys: Keys) -> None:
             keys.refuse(
                 word, NETWORK_KEYS[word].refused.replace("`", ""), "take it out, or leave the project in docker"
             )
-    if keys.take("driver_opts"):
+    if keys.take("driver_opts", "nothing: there are none"):
         keys.refuse("driver_opts", "they are docker's own", "take them out")
     if keys.take("ipam", "nothing: addresses are the cluster's"):
         context.account.tell(f"network {name} had addresses of its own choice; in the cluster it has the cluster's")
@@ -133,6 +131,6 @@ def _file(context: Context, keys: Keys, inline: bool) -> None:
         keys.take("content", f"ConfigMap {context.project}-configs, where a service uses it")
     keys.take("environment", "refused where a service uses it")
     for word in ("external", "template_driver", "driver", "driver_opts"):
-        if keys.take(word):
+        if keys.take(word, "nothing: it is not"):
             keys.refuse(word, "it is a swarm's", "put it into a file")
     keys.close()

@@ -22,6 +22,7 @@ from migration.result import (
     finished,
 )
 from migration.service.lifecycle import restarts
+from migration.shapes import well_formed
 from migration.toplevel import toplevel
 from migration.words import is_label
 
@@ -42,9 +43,11 @@ def translate(project: str, settings: ComposeProject, surroundings: Surroundings
             "there is nothing to say what is to run",
             f"flowmaster compose {project}",
         )
-    context = Context(project, settings, settings.source, surroundings, Account())
+    account = Account()
+    source = well_formed(settings.source, account)
+    context = Context(project, settings, source, surroundings, account)
     toplevel(context)
-    works = [_service(context, name, entry) for name, entry in sorted(settings.source.services.items())]
+    works = [_service(context, name, entry) for name, entry in source.services.items()]
     _check_names(context)
     known = peers(context)
     for work in works:
@@ -57,12 +60,12 @@ def translate(project: str, settings: ComposeProject, surroundings: Surroundings
     return Translation(
         project=project,
         bodies=tuple(made),
-        aliases={n: tuple(names_of(n, e)) for n, e in sorted(settings.source.services.items())},
+        aliases={n: tuple(names_of(n, e)) for n, e in source.services.items()},
         peers=known,
         volumes=tuple(volume for _, volume in sorted(context.volumes.items())),
         ports=tuple(sorted(context.ports)),
         images=dict(sorted(context.images.items())),
-        containers={name: entry.containers for name, entry in sorted(settings.source.services.items())},
+        containers={name: entry.containers for name, entry in source.services.items()},
         objects=dict(sorted(context.objects.items())),
         became=became,
         told=told,
@@ -85,9 +88,11 @@ def _service(context: Context, name: str, entry: ComposeService) -> Work:
             handler.handler(work, value)
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as err:
             work.refuse(key, f"cannot be read: {err}", "correct it in the compose file")
-    if "image" not in entry.keys and "build" not in entry.keys:
+        if not context.account.knows(keys.at(key)):
+            work.become(key, "nothing: it is empty")
+    if entry.keys.get("image") is None and "build" not in entry.keys:
         work.refuse("image", "there is none", "name the image that is to run")
-    if "restart" not in entry.keys and not (entry.keys.get("deploy") or {}).get("restart_policy"):
+    if entry.keys.get("restart") is None and not (entry.keys.get("deploy") or {}).get("restart_policy"):
         restarts(work, "restart", "no")
     keys.take("restart")
     keys.close()

@@ -64,9 +64,11 @@ def entrypoint(work: Work, value: Any) -> None:
         work.container["command"] = [_word(work, "entrypoint", number, word) for number, word in enumerate(words)]
         work.become("entrypoint", "command")
         return
-    command = work.keys.take("command")
-    if not command:
+    given = work.keys.take("command")
+    command = given if isinstance(given, list) else [given]
+    if not given:
         work.refuse("entrypoint", "is empty, and there is no command", "write a command")
+        work.become("command", "nothing: it is empty")
         return
     work.container["command"] = [_word(work, "command", number, word) for number, word in enumerate(command)]
     work.become("entrypoint", "command, which is the compose file's command: the image's entrypoint is cleared")
