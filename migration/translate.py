@@ -88,8 +88,8 @@ def _service(context: Context, name: str, entry: ComposeService) -> Work:
             handler.handler(work, value)
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as err:
             work.refuse(key, f"cannot be read: {err}", "correct it in the compose file")
-        if not context.account.knows(keys.at(key)):
-            work.become(key, "nothing: it is empty")
+        if keys.at(key) not in context.account.became:
+            work.become(key, "see its parts" if context.account.knows(keys.at(key)) else "nothing: it is empty")
     if entry.keys.get("image") is None and "build" not in entry.keys:
         work.refuse("image", "there is none", "name the image that is to run")
     if entry.keys.get("restart") is None and not (entry.keys.get("deploy") or {}).get("restart_policy"):

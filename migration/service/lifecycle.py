@@ -25,17 +25,16 @@ A_DAY = 86400
 def healthcheck(work: Work, value: Any) -> None:
     """The check decides who gets requests; as with docker, it never ends a container."""
     keys = Keys(work.account, work.keys.at("healthcheck"), value)
-    test, disabled = keys.take("test"), bool(keys.take("disable"))
-    words = _test(work, test)
-    if disabled or words == []:
-        for name in ("disable", "test", "interval", "timeout", "retries", "start_period", "start_interval"):
-            if keys.take(name) is not None or name in ("disable", "test"):
-                work.become(f"healthcheck.{name}", "no probe: the check is switched off")
-        keys.close()
-        return
-    if words is not None:
+    test, disabled = keys.peek("test"), bool(keys.peek("disable"))
+    words = [] if disabled else _test(work, test)
+    if words:
+        keys.take("disable", "nothing: the check is on")
+        keys.take("test", "readinessProbe and startupProbe, exec")
         _probes(work, keys, words)
-        work.become("healthcheck.test", "readinessProbe and startupProbe, exec")
+    else:
+        off = "no probe: the check is switched off" if words == [] else "no probe: the test is refused"
+        for name in ("disable", "test", "interval", "timeout", "retries", "start_period", "start_interval"):
+            keys.take(name, off)
     keys.close()
 
 
