@@ -68,11 +68,17 @@ def _environment(given: Json, config: Json, own: Json | None, differs: Callable[
             found.setdefault(name, None)
             if value is not None:
                 differs(f"environment.{name}", "it is in the file, and does not run")
+            elif name in usual:
+                differs(
+                    f"environment.{name}", "it is taken from the image, and in the cluster it has the image's value"
+                )
     return found
 
 
 def _variables(entries: Iterable[str] | None) -> dict[str, str]:
-    return {name: value for name, _, value in (str(entry).partition("=") for entry in entries or ())}
+    """Those that are set: a name alone is docker's word for one that is not."""
+    pairs = (str(entry).partition("=") for entry in entries or ())
+    return {name: value for name, separator, value in pairs if separator}
 
 
 def _words(keys: Json, config: Json, own: Json | None, differs: Callable[[str, str], None]) -> None:

@@ -80,6 +80,12 @@ CHANGES: dict[str, tuple[Callable[[Json], object], str, str, Any]] = {
         "environment.B: it is not in the file",
         {"A": "1", "B": "3"},
     ),
+    "one of the image's, unset": (
+        lambda c: c["Config"].update(Env=["PORT", "A=1"]),
+        "environment",
+        "the image's value",
+        {"PORT": None, "A": "1"},
+    ),
     "one of the image's": (
         lambda c: c["Config"].update(Env=["PATH=/other", "PORT=8010", "A=1"]),
         "environment",
@@ -107,7 +113,8 @@ CHANGES: dict[str, tuple[Callable[[Json], object], str, str, Any]] = {
 @pytest.mark.parametrize("case", CHANGES)
 def test_what_runs_wins_and_the_difference_is_told(case: str) -> None:
     change, key, words, wanted = CHANGES[case]
-    source, _, told = read(one(environment={"A": "1"}), change)
+    given = {"A": "1", "PORT": None} if "unset" in case else {"A": "1"}
+    source, _, told = read(one(environment=given), change)
     assert source.services["backend"].keys[key] == wanted
     assert [text for text in told if words in text], told
 
