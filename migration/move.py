@@ -75,8 +75,9 @@ class Mover:
         """What an earlier run left unfinished: to its end where that is on the way, else back."""
         before, after, step = Phase(move["from"]), Phase(move["to"]), int(move["step"])
         onwards = (before, after) in steps.path(before, target)
+        short = step >= steps.OPEN if steps.sides(before, after) else before is not Phase.DOCKER
         self.say(f"an earlier run ended in step {step} of {before} → {after}")
-        if not move.get("back") and (onwards or (steps.sides(before, after) and step >= steps.OPEN)):
+        if not move.get("back") and (onwards or short):
             self._move(before, after, steps.resumed(before, after, step))
             return after
         self._back(before, after, step)
@@ -146,6 +147,7 @@ class Mover:
     def ensure(self, phase: Phase) -> None:
         """Put right what is not as the phase wants it: containers, rules, nginx."""
         state = self._ask("state")
+        there = {c["service"] for c in state["containers"]}
         running = {c["service"] for c in state["containers"] if c["state"] == "running"}
         if phase in (Phase.DOCKER, Phase.SHADOW) and set(self.moved.objects) - running:
             self.say("starting containers that should run")
@@ -153,6 +155,11 @@ class Mover:
         if phase in (Phase.CLUSTER, Phase.RETIRED) and running:
             self.say("stopping containers that should not run")
             self._ask("stop")
+        if phase is Phase.CLUSTER and set(self.moved.objects) - there:
+            self.say("making containers again, not started")
+            self._ask("create")
+        if phase is Phase.RETIRED and there:
+            self._ask("remove")
         if phase is Phase.DOCKER:
             self.redirect(on=False)
             return

@@ -321,10 +321,9 @@ def remove(request: Json) -> Json:
 
 
 def create(request: Json) -> Json:
-    """Make the containers again from their file, not started, and have Docker not start them by itself."""
+    """Make the missing containers from their file, not started, and have Docker not start them by itself."""
     project = str(request["project"])
-    if not containers(project):
-        compose(request["folder"], [], "create", "--pull", "missing", timeout=600.0)
+    compose(request["folder"], [], "create", "--no-recreate", "--pull", "missing", timeout=600.0)
     found = containers(project)
     policies = {str(each["Name"]): each["HostConfig"]["RestartPolicy"] for each in found}
     known = docker_journal.load(project).get("restart") or {}

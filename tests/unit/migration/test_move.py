@@ -63,7 +63,7 @@ def disturbed(before: Phase, after: Phase, number: int, error: BaseException, **
     world.disturb = at(number, error)
     try:
         run(world, after)
-    except (Killed, MoveError):
+    except (Killed, UserError):
         world.disturb = lambda _: None
         return world
     return None
