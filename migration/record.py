@@ -8,14 +8,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from adopt import write
 from config.compose import ComposeProject, ComposeSource
 from config.load import PROJECT, stack_path
 
 Json = dict[str, Any]
+_OLD_BOOLEANS = frozenset("yYnN")
 
 
 def plain_source(source: ComposeSource) -> Json:
@@ -47,10 +50,29 @@ def stack_text(original: str, name: str, folder: str, source: ComposeSource) -> 
     project.setdefault("folder", folder)
     # old values go: what was read now replaces them
     project.pop("sealed", None)
-    project["source"] = plain_source(source)
+    project["source"] = _quoted(plain_source(source))
     stream = io.StringIO()
     editor.dump(document, stream)
     return stream.getvalue()
+
+
+def _quoted(value: Any) -> Any:
+    """The same, with quotes around texts that one or the other version of YAML takes for something else: ``on``."""
+    if isinstance(value, Mapping):
+        return CommentedMap((_quoted(name), _quoted(part)) for name, part in value.items())
+    if isinstance(value, list):
+        return [_quoted(part) for part in value]
+    if isinstance(value, str) and (value in _OLD_BOOLEANS or _read(value) != value):
+        return DoubleQuotedScalarString(value)
+    return value
+
+
+def _read(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        # whoever writes it quotes it
+        return text
 
 
 def carry_out(

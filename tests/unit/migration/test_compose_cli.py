@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ruamel.yaml import YAML
 
 from cli import compose as verb
 from cli.main import EXIT_ERROR, main
@@ -149,3 +150,35 @@ def test_the_stacks_file_keeps_everything_else() -> None:
         text.replace("      source:", "      sealed: {k: v}\n      source:", 1), "shop", "/x", source
     )
     assert again == text
+
+
+ODD = "on|y|10:20|010|1e3|null|~|true|0x1f|2026-01-01|| a|a: b|#x|- x|a\nb".split("|")
+    "on",
+    "y",
+    "10:20",
+    "010",
+    "1e3",
+    "null",
+    "~",
+    "true",
+    "0x1f",
+    "2026-01-01",
+    "",
+    " a",
+    "a: b",
+    "#x",
+    "- x",
+    "a\nb",
+]
+
+
+def test_odd_words_are_read_as_they_were_written() -> None:
+    keys = {"image": "x", "command": ODD, "environment": dict.fromkeys(ODD[:-1], "on")}
+    project = ComposeProject.model_validate(
+        {"folder": "/opt/shop", "source": {"files": {}, "services": {"a": {"keys": keys}}}}
+    )
+    assert project.source is not None
+    text = record.stack_text((load.ROOT / "Pulumi.demo.yaml").read_text(), "shop", "/opt/shop", project.source)
+    for read in (yaml.safe_load, YAML(typ="safe").load):
+        written = read(text)["config"]["flowmaster:compose"]["shop"]
+        assert ComposeProject.model_validate(written) == project
