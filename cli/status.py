@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from config.settings import Settings
 from drift.engine import Report
@@ -62,14 +64,16 @@ def look(settings: Settings) -> Seen:
         how = engine.Options(stack=settings.name, rules=settings.stack.rules, sources=(host,) if host else ())
         report = engine.assemble(api, live, declared, before, how)
         state, problem = None, ""
+        projects: Mapping[str, Mapping[str, Any]] = {}
         if host is not None:
             try:
-                state = host.state()
+                state, projects = host.state(), host.project_states()
             except HostError as err:
                 problem = err.found
         known = Known(
             host=state,
             host_problem=problem,
+            compose=projects,
             updated=before.updated,
             tested=smoke.recorded(settings.name),
             memory=measuring.result(),

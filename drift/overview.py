@@ -73,6 +73,8 @@ class Known:
 
     host: HostState | None = None
     host_problem: str = ""
+    compose: Mapping[str, Body] = field(default_factory=dict)
+    """How each compose project is on the server (:func:`host.docker.read_state`)."""
     updated: datetime | None = None
     tested: Mapping[str, tuple[datetime, bool]] = field(default_factory=dict)
     memory: Mapping[str, int] = field(default_factory=dict)
@@ -156,7 +158,12 @@ def _of_host(settings: Settings, report: Report, known: Known) -> Iterable[Line]
     state = "not installed" if not host.nginx.installed else "running" if host.nginx.running else "stopped"
     differs = f"; {len(differing)} findings" if differing else ", as declared"
     yield Line("nginx", f"{state}; sites: {sites}{differs}", host.nginx.running and not differing)
+    projects = settings.stack.compose
+    for name, found in known.compose.items():
+        yield _of_project(name, found, str(projects[name].phase))
     for what, names in (("SDX", "sdx"), ("Plane", "plane")):
+        if names in known.compose:
+            continue
         own = [c for c in host.containers if c.project.startswith(names) or c.name.startswith(names)]
         running = [c for c in own if c.state == "running"]
         ill = [c.name for c in own if c.health == "unhealthy"]
@@ -164,6 +171,22 @@ def _of_host(settings: Settings, report: Report, known: Known) -> Iterable[Line]
         words = f"{len(running)} of {len(own)} containers run" if own else host.containers_problem or "no containers"
         unwell = f"; unhealthy: {', '.join(ill)}" if ill else ""
         yield Line(what, words + unwell + guarded, None if not own else len(running) == len(own) and not ill)
+
+
+def _of_project(name: str, state: Body, declared: str) -> Line:
+    """A compose project on its way: where it is, and which of its containers run."""
+    journal, containers = state["journal"], state["containers"]
+    phase, move = str(journal["phase"]), journal.get("move")
+    running = sum(container["state"] == "running" for container in containers)
+    serves = phase in ("docker", "shadow")
+    words = f"phase {phase}; " + ("served from docker" if serves else "served from the cluster")
+    words += f"; {running} of {len(containers)} containers run" if containers else "; no containers"
+    if move:
+        words += f"; {move['from']} → {move['to']} unfinished at step {move['step']}"
+    elif phase != declared:
+        words += f"; to be {declared}"
+    well = not state["problem"] and not move and running == (len(containers) if serves else 0)
+    return Line(name.upper(), state["problem"] or words, well)
 
 
 def memory(api: Asker, namespace: str) -> dict[str, int]:

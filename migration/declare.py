@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components import names
 from config.compose import ComposeProject, Phase
 from config.errors import ConfigError
 from config.settings import Settings
 from migration.moved import Moved, moved
-from migration.result import Body, Surroundings, Translation, finished
+from migration.result import Body, Translation, finished
+from migration.surroundings import surroundings
 from migration.translate import translate
 
 _NAMED = 3
@@ -57,11 +57,7 @@ def projects(settings: Settings) -> dict[str, Declared]:
 
 
 def _declared(settings: Settings, name: str, project: ComposeProject) -> Declared:
-    labels = names.shared_labels(settings, {})
-    selector = "app" if settings.catalogue.conventions.labels == "app" else "app.kubernetes.io/name"
-    registry = settings.catalogue.registry.partition("/")[0]
-    around = Surroundings(namespace=settings.namespace, registry=registry, labels=labels, selector=selector)
-    translation = translate(name, project, around)
+    translation = translate(name, project, surroundings(settings))
     if translation.refusals and project.phase is not Phase.DOCKER:
         first, *others = translation.refusals
         more = f" (and {len(others)} more: {', '.join(r.key for r in others[:_NAMED])})" if others else ""

@@ -60,7 +60,9 @@ class Exchange:
         edited = [p for p, sha in self.moved.files.items() if state["files"].get(p) not in (None, sha)]
         missing = [p for p in self.moved.files if p not in state["files"]]
         there = {c["service"]: c for c in state["containers"]}
-        foreign = sorted(c["name"] for c in state["containers"] if c["service"] not in self.moved.objects)
+        foreign = sorted(
+            c["name"] for c in state["containers"] if c["service"] not in self.moved.objects and c["state"] == "running"
+        )
         gone = sorted(set(self.moved.objects) - there.keys())
         other = sorted(
             c["name"]

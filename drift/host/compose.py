@@ -67,12 +67,12 @@ def _containers(project: Declared, containers: list[Json], here: Phase) -> Itera
     for container in containers:
         ref = ObjectRef("Container", "", str(container["name"]))
         running = container["state"] == "running"
-        if container["service"] not in known:
-            note = f"not translated; `flowmaster compose {project.name}` reads it"
-            yield Finding(FindingClass.FOREIGN, ref, change=Change.ADDED, live=container["reference"], note=note)
-        elif running and not serves:
+        if running and not serves:
             note = "the cluster serves: two sides may write"
             yield Finding(FindingClass.DRIFT, ref, "state", live="running", declared="stopped", note=note)
+        elif container["service"] not in known:
+            note = f"not translated; `flowmaster compose {project.name}` reads it"
+            yield Finding(FindingClass.FOREIGN, ref, change=Change.ADDED, live=container["reference"], note=note)
         elif not serves and container["restart"] != "no":
             note = "docker would start it after a reboot"
             yield Finding(FindingClass.DRIFT, ref, "restart", live=container["restart"], declared="no", note=note)
@@ -114,6 +114,8 @@ def _translated(project: Declared, state: Json) -> Iterator[Finding]:
     if source is None:
         return
     note = f"read it again: `flowmaster compose {project.name}`"
+    if state["journal"]["phase"] == Phase.CLUSTER:
+        note = "the cluster's copy stays what it is; it counts for the way back alone"
     ref = reference(project.name)
     for path, sha in source.files.items():
         now = state["files"].get(path)

@@ -21,6 +21,7 @@ from host.remote.common import PATH, Json, Refused, run
 
 SOCKET = "/var/run/docker.sock"
 PROJECT, SERVICE, FILES = (f"com.docker.compose.{word}" for word in ("project", "service", "project.config_files"))
+ONE_OFF = "com.docker.compose.oneoff"
 _ANSWER_SECONDS = 120.0
 _VIRTUAL = ("lo", "docker", "br-", "veth", "cni", "flannel", "kube", "virbr")
 
@@ -73,8 +74,9 @@ def containers(project: str) -> list[Json]:
 
 
 def service(container: Json) -> str:
-    """The compose service that a container is of."""
-    return str((container["Config"].get("Labels") or {}).get(SERVICE, ""))
+    """The compose service that a container is of; none for one that `docker compose run` made besides."""
+    labels = container["Config"].get("Labels") or {}
+    return "" if labels.get(ONE_OFF) == "True" else str(labels.get(SERVICE, ""))
 
 
 def compose(folder: str, files: list[str], *words: str, timeout: float = 120.0) -> str:

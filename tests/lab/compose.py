@@ -12,15 +12,12 @@ from typing import Any
 
 from host import docker
 from lab.twin import Twin
-from migration.result import Surroundings
-from migration.source import read_source
-from tests.lab.operate import NAMESPACE, Operator
+from tests.lab.operate import Operator
 from tests.lab.server import Server
 
 SDX, FOLDER = "sdx", "/opt/sdx"
 FEW = ("api-gateway", "frontend", "scheduling", "websocket-gateway")
 PORTS = (8010, 3010, 8011)
-ARANGO = {"10.43.85.29": "arangodb"}
 
 
 def only_a_few(settings: dict[str, Any]) -> None:
@@ -38,27 +35,9 @@ def operator_of(twin: Twin) -> Operator:
     return operator
 
 
-def read(operator: Operator, server: Server, name: str = SDX, folder: str = FOLDER, **more: Any) -> None:
+def read(operator: Operator) -> None:
     """Write down what runs."""
-    found = docker.read_project(server.access, name, folder)
-    around = Surroundings(namespace=NAMESPACE, registry="localhost:30500", external_hosts=ARANGO)
-    source, secrets, _ = read_source(
-        found["config"], found["containers"], found["volumes"], found["files"], found["images"], around
-    )
-    entry = {
-        "folder": folder,
-        "phase": "docker",
-        "source": source.model_dump(mode="json", by_alias=True, exclude_none=True),
-        **more,
-    }
-
-    def add(settings: dict[str, Any]) -> None:
-        settings.setdefault("compose", {})[name] = entry
-
-    operator.edit_stack(add)
-    for key, value in secrets.items():
-        path = f'flowmaster:compose.{name}.sealed["{key}"]'
-        operator.run("pulumi", "config", "set", "--secret", "--path", path, value)
+    operator.run("flowmaster", "compose", SDX, "--folder", FOLDER)
 
 
 def phase(operator: Operator, word: str, **more: Any) -> None:

@@ -33,7 +33,7 @@ def server(empty_twin: Twin) -> Server:
 def operator(server: Server) -> Operator:
     """Somebody who read SDX into the stack, and leaves it in docker."""
     operator = compose.operator_of(server.twin)
-    compose.read(operator, server)
+    compose.read(operator)
     operator.up()
     return operator
 
