@@ -153,23 +153,6 @@ def test_the_stacks_file_keeps_everything_else() -> None:
 
 
 ODD = "on|y|10:20|010|1e3|null|~|true|0x1f|2026-01-01|| a|a: b|#x|- x|a\nb".split("|")
-    "on",
-    "y",
-    "10:20",
-    "010",
-    "1e3",
-    "null",
-    "~",
-    "true",
-    "0x1f",
-    "2026-01-01",
-    "",
-    " a",
-    "a: b",
-    "#x",
-    "- x",
-    "a\nb",
-]
 
 
 def test_odd_words_are_read_as_they_were_written() -> None:
