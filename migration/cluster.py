@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from components.rollout import wait_for
 from config.errors import UserError
+from drift.kubernetes.errors import UnreachableError
 from heal.cluster import MANAGER
 
 POLL_SECONDS = 0.1
+LOST_SECONDS = 45.0
+"""How long an API server that does not answer is waited for."""
 
 
 class Requests(Protocol):
@@ -40,7 +44,8 @@ class Cluster:
 
     def addresses(self, objects: Mapping[str, str]) -> dict[str, str]:
         """ClusterIPs by service, of those that have a Service."""
-        items = self.api.get(f"/api/v1/namespaces/{self.namespace}/services")["items"]
+        path = f"/api/v1/namespaces/{self.namespace}/services"
+        items = self._patiently(lambda: self.api.get(path))["items"]
         found = {item["metadata"]["name"]: item["spec"].get("clusterIP") for item in items}
         return {s: str(found[name]) for s, name in objects.items() if found.get(name) not in (None, "", "None")}
 
@@ -48,13 +53,7 @@ class Cluster:
         """Have that many pods of each Deployment; 0 returns once the last one is really gone."""
         wanted = sorted(names)
         for name in wanted:
-            self.api.request(
-                "PATCH",
-                f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}/scale",
-                {"fieldManager": MANAGER},
-                {"Content-Type": "application/merge-patch+json"},
-                json.dumps({"spec": {"replicas": replicas}}).encode(),
-            )
+            self._patiently(partial(self._patch, name, replicas))
         if replicas == 0 and wanted:
             self._until_gone(wanted)
 
@@ -65,6 +64,26 @@ class Cluster:
         """
         wait_for(self.api.get, self.namespace, set(names), self.timeout, _quietly, sleep=self._pause)
 
+    def _patch(self, name: str, replicas: int) -> None:
+        self.api.request(
+            "PATCH",
+            f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}/scale",
+            {"fieldManager": MANAGER},
+            {"Content-Type": "application/merge-patch+json"},
+            json.dumps({"spec": {"replicas": replicas}}).encode(),
+        )
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        """An API server that is silent for a while is asked again: all that is asked may be asked twice."""
+        deadline = time.monotonic() + LOST_SECONDS
+        while True:
+            try:
+                return ask()
+            except UnreachableError:
+                if time.monotonic() > deadline:
+                    raise
+                self._pause(0)
+
     def _pause(self, _: float) -> None:
         self.alive()
         time.sleep(POLL_SECONDS)
@@ -73,10 +92,12 @@ class Cluster:
         deadline = time.monotonic() + self.timeout
         selectors = {}
         for name in names:
-            body = self.api.get(f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}")
+            path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}"
+            body = self._patiently(partial(self.api.get, path))
             selectors[name] = body["spec"]["selector"].get("matchLabels", {})
         while True:
-            pods = self.api.get(f"/api/v1/namespaces/{self.namespace}/pods")["items"]
+            path = f"/api/v1/namespaces/{self.namespace}/pods"
+            pods = self._patiently(partial(self.api.get, path))["items"]
             left = [p["metadata"]["name"] for p in pods if _of(p, selectors.values())]
             if not left:
                 return

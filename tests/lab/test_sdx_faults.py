@@ -1,0 +1,224 @@
+"""What may go wrong when SDX moves: a clear error each, one side serves, nothing is lost, and the next run finishes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from config.compose import Phase
+from host import docker
+from host.connection import RefusedError
+from lab.twin import Twin, handmade
+from tests.lab import compose
+from tests.lab.compose import FOLDER, SDX, Users, phase
+from tests.lab.operate import Operator
+from tests.lab.server import Server, until
+from tests.lab.test_faults import Update
+
+DOCKER, SHADOW, CLUSTER, RETIRED = Phase
+
+
+@pytest.fixture(scope="module")
+def server(empty_twin: Twin) -> Server:
+    """A server where SDX runs in docker."""
+    handmade.containers(empty_twin)
+    return Server.of(empty_twin)
+
+
+@pytest.fixture(scope="module")
+def operator(server: Server) -> Operator:
+    """Somebody who read SDX into the stack, and leaves it in docker."""
+    operator = compose.operator_of(server.twin)
+    compose.read(operator)
+    operator.up()
+    return operator
+
+
+@contextmanager
+def changed(operator: Operator, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """With the project's settings in the stack changed for a while."""
+    kept: dict[str, Any] = {}
+
+    def spoil(settings: dict[str, Any]) -> None:
+        kept.update(settings["compose"])
+        settings["compose"] = {SDX: _copy(settings["compose"][SDX])}
+        change(settings["compose"][SDX])
+
+    operator.edit_stack(spoil)
+    try:
+        yield
+    finally:
+        operator.edit_stack(lambda settings: settings.update(compose=kept))
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copy(part) for name, part in value.items()}
+    return [_copy(part) for part in value] if isinstance(value, list) else value
+
+
+def refused(operator: Operator, server: Server, word: Phase, *said: str, stays: Phase) -> None:
+    """An update to a phase says what is wrong; where it is stays where it serves."""
+    phase(operator, word)
+    update = operator.up(code=None)
+    assert update.code != 0
+    for words in said:
+        assert words in update.text, update.text
+    assert "Traceback" not in update.text
+    found = compose.journal(server)
+    assert (found["phase"], found["move"]) == (stays, None)
+    running = server.sh("docker ps --filter name=sdx- --format '{{.Names}}'").split()
+    assert len(running) >= (3 if stays in (DOCKER, SHADOW) else 0)
+
+
+def test_an_image_that_is_gone(operator: Operator, server: Server) -> None:
+    def spoil(project: dict[str, Any]) -> None:
+        project["source"]["services"]["frontend"].update(image=f"sha256:{'0' * 64}", digest=None)
+
+    with changed(operator, spoil):
+        refused(operator, server, SHADOW, "Docker has no image sha256:000", stays=DOCKER)
+
+
+def test_a_disk_that_is_too_small(operator: Operator, server: Server) -> None:
+    def spoil(project: dict[str, Any]) -> None:
+        project["storage"] = {"path": "/srv/small"}
+
+    server.sh("mkdir -p /srv/small; mount -t tmpfs -o size=1m small /srv/small")
+    server.sh("head -c 3000000 /dev/urandom > /var/lib/docker/volumes/sdx_sdx-data/_data/big")
+    with changed(operator, spoil):
+        refused(operator, server, SHADOW, "there is not enough room", "MiB of free disk", stays=DOCKER)
+    assert server.sh("ls /srv/small").strip() in ("", "sdx")
+    server.sh("umount /srv/small; rmdir /srv/small")
+
+
+def test_a_compose_file_that_is_gone_edited_or_invalid(operator: Operator, server: Server) -> None:
+    phase(operator, SHADOW)
+    operator.up()
+    file = f"{FOLDER}/docker-compose.yml"
+    server.sh(f"mv {file} /root/kept.yml")
+    refused(operator, server, CLUSTER, f"{file} is gone from the server", stays=SHADOW)
+    phase(operator, SHADOW)
+    said = operator.run("flowmaster", "compose", SDX, code=1).stderr
+    assert "there is no compose file in /opt/sdx" in said
+    server.sh(f"echo 'services: [' > {file}")
+    refused(operator, server, CLUSTER, f"{file} was edited since it was translated", stays=SHADOW)
+    phase(operator, SHADOW)
+    said = operator.run("flowmaster", "compose", SDX, code=1).stderr
+    assert "docker compose config:" in said
+    server.sh(f"cp /root/kept.yml {file}")
+
+
+def test_a_container_that_is_not_in_the_file(operator: Operator, server: Server) -> None:
+    server.sh(f"cd {FOLDER}; docker compose --progress quiet run --detach --no-deps --name sdx-extra backend")
+    refused(operator, server, CLUSTER, "sdx-extra is a container of the project that was not translated", stays=SHADOW)
+    server.sh("docker rm --force sdx-extra")
+
+
+def test_a_copy_that_is_ill_does_not_take_over(operator: Operator, server: Server) -> None:
+    phase(operator, CLUSTER)
+
+    def spoil(project: dict[str, Any]) -> None:
+        project["checks"] = {"backend": "/call?url=tcp://nowhere:1"}
+
+    # the check asks both sides, and docker is asked first
+    with changed(operator, spoil):
+        refused(operator, server, CLUSTER, "in docker, backend /call", "answers 502", stays=SHADOW)
+
+
+def test_docker_that_is_down(operator: Operator, server: Server) -> None:
+    server.twin.kill_process("dockerd")
+    try:
+        phase(operator, CLUSTER)
+        update = operator.up(code=None)
+        assert update.code != 0
+        assert "Docker does not answer" in update.text
+    finally:
+        server.twin.start_process("dockerd")
+    until(lambda: len(server.sh("docker ps --quiet --filter name=sdx- || true").split()) == 3, 90)
+    phase(operator, SHADOW)
+    operator.up()
+    assert compose.journal(server)["phase"] == SHADOW
+
+
+def test_checks_that_fail_after_the_switch(operator: Operator, server: Server) -> None:
+    """The cluster's backend stops answering just when it has taken over."""
+    address = operator.get("Service/sdx-backend")["spec"]["clusterIP"]
+    hang = f"curl --silent --max-time 5 --request POST 'http://{address}:8010/fail?mode=hang'"
+    stopped = "docker ps --quiet --filter name=sdx-"
+    spoiling = threading.Thread(
+        target=lambda: server.sh(f'while [ -n "$({stopped})" ]; do sleep 0.02; done; {hang}'), daemon=True
+    )
+    phase(operator, CLUSTER)
+    with Users(server.access.address) as users:
+        update = Update(operator)
+        update.reached(r"ComposePhase sdx updating[\s\S]*sdx: step 7 of ")
+        spoiling.start()
+        assert update.ended() != 0
+        users.settle()
+    assert "does not answer" in update.text
+    assert "going back" in update.text
+    assert users.wrong == []
+    assert users.missing() == []
+    assert compose.journal(server)["phase"] == SHADOW
+    phase(operator, SHADOW)
+    operator.up()
+    assert operator.preview("--expect-no-changes").changes == {}
+
+
+def test_a_connection_that_is_lost_is_made_again(operator: Operator, server: Server) -> None:
+    phase(operator, CLUSTER)
+    cut = "INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset"
+    with Users(server.access.address) as users:
+        update = Update(operator)
+        update.reached(r"ComposePhase sdx updating[\s\S]*sdx: step 4 of ")
+        server.sh(f"iptables -I {cut}")
+        time.sleep(4)
+        server.sh(f"iptables -D {cut}")
+        assert update.ended() == 0, update.text
+        users.settle()
+    assert "asking again" in update.text
+    assert users.wrong == users.refused_reads == users.missing() == []
+    assert compose.journal(server)["phase"] == CLUSTER
+
+
+def test_an_api_server_that_is_silent_is_waited_for(operator: Operator, server: Server) -> None:
+    phase(operator, SHADOW)
+    with Users(server.access.address) as users:
+        update = Update(operator)
+        update.reached(r"ComposePhase sdx updating[\s\S]*sdx: step 7 of ")
+        server.twin.pause_process("kube-apiserver")
+        time.sleep(4)
+        server.twin.start_process("kube-apiserver")
+        assert update.ended() == 0, update.text
+        users.settle()
+    assert users.wrong == users.missing() == []
+    assert compose.journal(server)["phase"] == SHADOW
+
+
+def test_of_two_runs_one_goes_on(server: Server) -> None:
+    said: list[str] = []
+    first = docker.Run(server.access, SDX, FOLDER, said.append)
+    second = docker.Run(server.access, SDX, FOLDER, said.append)
+    with first, second:
+        first.take(5)
+        with pytest.raises(RefusedError, match=r"sdx is being moved by \S+@\S+ \(process \d+\), which gave a sign"):
+            second.take(1)
+        assert "waiting: sdx is being moved by" in said[0]
+        began = time.monotonic()
+        second.take(30)
+        assert time.monotonic() - began < 20
+        with pytest.raises(RefusedError, match="another run is at work on sdx"):
+            first.ask("redirect", ports=[])
+        with pytest.raises(RefusedError, match="another run is at work on sdx"):
+            first.write_site("compose-sdx", "server { listen 18010; }")
+        second.alive()
+
+
+def test_where_it_is_in_the_end_is_as_declared(operator: Operator) -> None:
+    assert operator.preview("--expect-no-changes").changes == {}
+    assert operator.report()["findings"] == []
