@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -21,6 +22,8 @@ from pulumi.dynamic import (
     ResourceProvider,
     UpdateResult,
 )
+
+from components.nginx_site import NginxSiteProvider
 
 Props = dict[str, Any]
 
@@ -88,17 +91,42 @@ class ComposePhaseProvider(ResourceProvider):
 
         :raises UserError: in every other phase.
         """
-        from config.errors import UserError
-        from host import docker
-        from host.access import from_config
+        _refuse_unserved(_Stack.host, _id, str(_props["moved"]["folder"]))
 
-        state = docker.read_state(from_config(_Stack.host), _id, str(_props["moved"]["folder"]))
-        if state["journal"]["phase"] != "docker" or state["journal"].get("move"):
-            raise UserError(
-                f"{_id} is in phase {state['journal']['phase']}",
-                "nobody would serve it any more",
-                "set `phase: docker` and run `pulumi up` first",
-            )
+
+class ComposeSiteProvider(NginxSiteProvider):
+    """The site before a project: it goes only where docker serves the ports itself."""
+
+    def __init__(self, project: str, folder: str) -> None:
+        super().__init__()
+        self.project, self.folder = project, folder
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Keep what the stack says about the server."""
+        super().configure(req)
+        _Stack.configure(req)
+
+    def delete(self, _id: str, _props: Props) -> None:
+        """Take the site away.
+
+        :raises UserError: in every phase but docker.
+        """
+        _refuse_unserved(_Stack.host, self.project, self.folder)
+        super().delete(_id, _props)
+
+
+def _refuse_unserved(host: Props, project: str, folder: str) -> None:
+    from config.errors import UserError
+    from host import docker
+    from host.access import from_config
+
+    journal = docker.read_state(from_config(host), project, folder)["journal"]
+    if journal["phase"] != "docker" or journal.get("move"):
+        raise UserError(
+            f"{project} is in phase {journal['phase']}",
+            "nobody would serve it any more",
+            "set `phase: docker` and run `pulumi up` first",
+        )
 
 
 def _supplied(props: Props) -> Props:
@@ -121,6 +149,7 @@ def _moved(props: Props) -> Props:
     from config.compose import Phase
     from config.stack import Cluster as Target
     from drift.kubernetes.connection import connect
+    from host.docker import answers
     from migration.cluster import Cluster
     from migration.move import Mover
     from migration.moved import Moved
@@ -129,7 +158,8 @@ def _moved(props: Props) -> Props:
     target = Target.model_validate(_Stack.cluster)
     with _run(props, moved.folder) as run, connect(target) as api:
         cluster = Cluster(api, str(props["namespace"]), target.rollout_timeout, run.alive)
-        standstill = Mover(run, cluster, moved, _say).reach(Phase(props["phase"]))
+        mover = Mover(run, cluster, moved, _say, partial(answers, run.access.address))
+        standstill = mover.reach(Phase(props["phase"]))
     return {**props, "drift": [], "standstill": standstill}
 
 

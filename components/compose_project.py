@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 
 from components.base import Component
-from components.compose_phase import ComposeImages, ComposePhase
+from components.compose_phase import ComposeImages, ComposePhase, ComposeSiteProvider
 from components.flowmaster import FlowMaster
 from components.kubernetes import KubernetesObject
 from components.nginx_site import NginxSite
@@ -132,6 +132,7 @@ class ComposeProject(Component):
             content=content,
             checks=checks,
             drift=list(args.front_drift),
+            provider=ComposeSiteProvider(moved.project, moved.folder),
             opts=self.child(depends_on=[self.phase]),
         )
 

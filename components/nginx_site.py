@@ -115,8 +115,9 @@ class NginxSite(Resource, module="flowmaster", name="NginxSite"):
         checks: list[Props],
         drift: list[str],
         mode: str = "0644",
+        provider: NginxSiteProvider | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """`drift` is what an update undoes on the server, a line each; nothing of it is kept where there is none."""
         props = {"site": name, "content": content, "checks": checks, "drift": drift, "mode": mode}
-        super().__init__(NginxSiteProvider(), name, props, opts)
+        super().__init__(provider or NginxSiteProvider(), name, props, opts)

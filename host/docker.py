@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import http.client
 import os
 import socket
 import time
@@ -43,6 +44,24 @@ def read_state(access: Access, name: str, folder: str) -> Json:
     """
     answer: Json = _ask(access, name, "state", folder=folder)
     return answer
+
+
+def answers(address: str, port: int, patience: float = 5.0) -> bool:
+    """Whether a port of the server answers HTTP from here, in any words, within some seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        connection = http.client.HTTPConnection(address, port, timeout=patience)
+        try:
+            connection.request("GET", "/", headers={"Connection": "close"})
+            connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        else:
+            return True
+        finally:
+            connection.close()
 
 
 def _ask(access: Access, project: str, do: str, **more: Any) -> Any:

@@ -54,6 +54,7 @@ class Exchange:
         if self.after is Side.CLUSTER:
             self.mover.copy_runs()
         self.server.ask("room", volumes=self.mover.volumes(self.before))
+        self.mover.remember_outside()
 
     def _refuse_changed(self, state: Mapping[str, Any]) -> None:
         """What was translated has to be what runs; for the way back there only have to be containers."""
@@ -178,6 +179,12 @@ class Exchange:
     def _finish(self) -> None:
         if self.after is Side.CLUSTER:
             self.mover.redirect(on=False)
+            try:
+                self.mover.same_outside()
+            except UserError:
+                # beside its ports nginx was answered until now
+                self.mover.redirect(on=True)
+                raise
             self.mover.serve(front.SERVED[Phase.CLUSTER])
         else:
             self.mover.scale(1)

@@ -49,8 +49,17 @@ class MoveError(UserError):
 class Mover:
     """One run at work on one project."""
 
-    def __init__(self, server: Server, cluster: Cluster, moved: Moved, say: Callable[[str], None]) -> None:
-        self.server, self.cluster, self.moved, self._say = server, cluster, moved, say
+    def __init__(
+        self,
+        server: Server,
+        cluster: Cluster,
+        moved: Moved,
+        say: Callable[[str], None],
+        answers: Callable[[int], bool] = lambda _: True,
+    ) -> None:
+        """`answers` asks a port of the server from outside, as its users do."""
+        self.server, self.cluster, self.moved, self._say, self._answers = server, cluster, moved, say, answers
+        self._seen: set[int] = set()
         self.closed: float | None = None
         self.standstill: float | None = None
         """Seconds for which writes had to wait, if they had to."""
@@ -102,7 +111,7 @@ class Mover:
             return Exchange(self, *both).steps
         match before, after:
             case Phase.DOCKER, Phase.SHADOW:
-                return [lambda: self.smoke(Side.DOCKER), self._copy_ready, self._lead_to_nginx]
+                return [self._ask_docker, self._copy_ready, self._lead_to_nginx]
             case Phase.SHADOW, Phase.DOCKER:
                 return [lambda: self.smoke(Side.DOCKER), lambda: self.redirect(on=False)]
             case Phase.CLUSTER, Phase.RETIRED:
@@ -218,6 +227,24 @@ class Mover:
         """Pods of the services that write into volumes; others go on."""
         self.cluster.scale([self.moved.objects[service] for service in self.moved.writers], replicas)
 
+    def remember_outside(self) -> None:
+        """Note which ports are answered to whoever asks from here."""
+        self._seen = {port.port for port in self.moved.ports if self._answers(port.port)}
+
+    def same_outside(self) -> None:
+        """What was answered from here still has to be: a firewall may let through to docker what nginx does not get.
+
+        :raises UserError: naming the ports.
+        """
+        lost = sorted(port for port in self._seen if not self._answers(port))
+        if lost:
+            beside = ", ".join(str(port.beside) for port in self.moved.ports if port.port in lost)
+            raise UserError(
+                f"port {', '.join(map(str, lost))} is not answered from here any more, but on the server it is",
+                "a firewall lets through to docker what it does not let through to nginx",
+                f"allow {', '.join(map(str, lost))} and {beside} (such as `ufw allow`), then run this again",
+            )
+
     def volumes(self, source: Side, **more: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The volumes to be copied from one side to the other; further values by the volume's name."""
         return [
@@ -230,12 +257,17 @@ class Mover:
             for entry in self.moved.copied
         ]
 
+    def _ask_docker(self) -> None:
+        self.smoke(Side.DOCKER)
+        self.remember_outside()
+
     def _copy_ready(self) -> None:
         self.copy_runs()
 
     def _lead_to_nginx(self) -> None:
         self.serve(front.SERVED[Phase.SHADOW])
         self.redirect(on=True)
+        self.same_outside()
 
     def _archive(self) -> None:
         answer = self._ask("archive", volumes=[{"name": v.name, "source": v.docker} for v in self.moved.copied])

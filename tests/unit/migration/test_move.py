@@ -174,6 +174,29 @@ def test_the_way_back_needs_no_more_than_the_containers() -> None:
     world.settled(SHADOW)
 
 
+def test_a_firewall_that_lets_through_to_docker_alone_is_noticed() -> None:
+    world = in_phase(DOCKER)
+    world.heal(SHADOW)
+    mover: Any = Mover(world, world, MOVED, [].append, lambda _: not world.rules)  # type: ignore[arg-type]
+    with pytest.raises(MoveError) as refused:
+        mover.reach(SHADOW)
+    assert "port 8010 is not answered from here any more" in str(refused.value)
+    assert "allow 8010 and 18010" in str(refused.value)
+    world.pods = 0
+    world.settled(DOCKER)
+
+
+def test_a_firewall_that_lets_through_beside_the_ports_alone_is_noticed() -> None:
+    world = in_phase(SHADOW)
+    world.heal(CLUSTER)
+    mover: Any = Mover(world, world, MOVED, [].append, lambda _: world.rules)  # type: ignore[arg-type]
+    with pytest.raises(MoveError, match="cluster serves; only the clearing up is left"):
+        mover.reach(CLUSTER)
+    assert world.rules
+    run(world, CLUSTER)
+    world.settled(CLUSTER)
+
+
 def test_what_somebody_started_or_stopped_is_put_right() -> None:
     world = in_phase(SHADOW)
     world.docker_runs = world.rules = False
