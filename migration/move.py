@@ -157,12 +157,14 @@ class Mover:
         """Put right what is not as the phase wants it: containers, rules, nginx."""
         state = self._ask("state")
         there = {c["service"] for c in state["containers"]}
-        running = {c["service"] for c in state["containers"] if c["state"] == "running"}
+        alive = [c for c in state["containers"] if c["state"] == "running"]
+        running = {c["service"] for c in alive}
         if phase in (Phase.DOCKER, Phase.SHADOW) and set(self.moved.objects) - running:
             self.say("starting containers that should run")
             self._ask("start", services=sorted(self.moved.objects))
-        if phase in (Phase.CLUSTER, Phase.RETIRED) and running:
-            self.say("stopping containers that should not run")
+        again = [c["name"] for c in state["containers"] if c["restart"] != "no"]
+        if phase in (Phase.CLUSTER, Phase.RETIRED) and (alive or again):
+            self.say(f"stopping for good: {', '.join(sorted({*(c['name'] for c in alive), *again}))}")
             self._ask("stop")
         if phase is Phase.CLUSTER and set(self.moved.objects) - there:
             self.say("making containers again, not started")

@@ -146,7 +146,7 @@ def test_the_screen_says_where_it_is(operator: Operator) -> None:
 def test_a_stack_is_not_destroyed_while_the_cluster_serves(operator: Operator, server: Server) -> None:
     refused = operator.run("pulumi", "destroy", "--yes", "--skip-preview", code=None)
     assert refused.returncode != 0
-    assert "protected" in refused.stdout + refused.stderr
+    assert "sdx is in phase cluster" in refused.stdout + refused.stderr
     for port, path in ((8010, "/kv/document-1"), (3010, "/"), (8011, "/")):
         assert get(server.access.address, port, path)[0] == 200
     operator.up()

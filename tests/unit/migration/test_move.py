@@ -205,5 +205,7 @@ def test_what_somebody_started_or_stopped_is_put_right() -> None:
     world = in_phase(CLUSTER)
     world.docker_runs = True
     run(world, CLUSTER)
-    world.restart = False
+    world.settled(CLUSTER)
+    world.restart = True
+    run(world, CLUSTER)
     world.settled(CLUSTER)

@@ -137,7 +137,9 @@ class World:
     def _state(self) -> dict[str, Any]:
         entry = {"service": "backend", "name": "sdx-backend", "image": "sha256:1"}
         entry["state"] = "running" if self.docker_runs else "exited"
-        foreign = [{"service": "other", "name": "sdx-other", "image": "x", "state": "running"}] if self.foreign else []
+        entry["restart"] = "always" if self.restart else "no"
+        other = {"service": "other", "name": "sdx-other", "image": "x", "state": "running", "restart": "no"}
+        foreign = [other] if self.foreign else []
         return {
             "problem": "",
             "containers": [entry, *foreign] if self.containers else foreign,
