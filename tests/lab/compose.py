@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -72,8 +73,10 @@ class Users:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.kept: dict[str, str] = {}
-        """What was acknowledged."""
+        self.kept: dict[str, int] = {}
+        """By key, the number that was acknowledged last."""
+        self.writes = 0
+        """Acknowledged writes."""
         self.wrong: list[str] = []
         self.refused_reads: list[str] = []
         self.refusals: list[tuple[float, str]] = []
@@ -81,8 +84,12 @@ class Users:
         self.reads = 0
         self._taken: list[float] = []
         self._stop = threading.Event()
-        self._number = 0
-        works = [self._write, self._write_big, self._read, self._read_others]
+        works: list[Callable[[], None]] = [
+            partial(self._write, itertools.count(1)),
+            partial(self._write_big, itertools.count(1)),
+            self._read,
+            self._read_others,
+        ]
         self._threads = [threading.Thread(target=self._go_on, args=(work,), daemon=True) for work in works]
 
     def __enter__(self) -> Users:
@@ -98,8 +105,8 @@ class Users:
     def settle(self) -> None:
         """Let them go on for a moment, after whatever was done."""
         until = time.monotonic() + 15
-        known = len(self.kept)
-        while len(self.kept) < known + 10 and time.monotonic() < until:
+        known = self.writes
+        while self.writes < known + 10 and time.monotonic() < until:
             time.sleep(0.05)
 
     def seconds_refused(self) -> float:
@@ -116,40 +123,41 @@ class Users:
 
     def missing(self) -> list[str]:
         """Acknowledged writes that cannot be read now."""
-        return [key for key, value in self.kept.items() if self._get(key) != (200, value)]
+        return [key for key, number in self.kept.items() if not _at_least(number, self._get(key))]
 
     def _go_on(self, work: Callable[[], None]) -> None:
         while not self._stop.is_set():
             work()
             time.sleep(0.02)
 
-    def _write(self, size: int = 20) -> None:
-        self._number += 1
-        key, value = f"k{time.time_ns()}", f"{self._number:0{size}}"
+    def _write(self, numbers: Iterator[int], size: int = 20, keys: int = 100) -> None:
+        """One more number into the next of some keys that nobody else writes to."""
+        number = next(numbers)
+        key = f"k{size}-{number % keys}"
         began = time.monotonic()
         try:
-            status, answer, headers = self._ask("PUT", 8010, f"/kv/{key}", value)
+            status, answer, headers = self._ask("PUT", 8010, f"/kv/{key}", f"{number:0{size}}")
         except OSError as err:
             self.refusals.append((began, str(err) or type(err).__name__))
             return
         if status == 200:
-            self.kept[key] = value
+            self.kept[key] = number
+            self.writes += 1
             self._taken.append(began)
         elif status == 503 and headers.get("Retry-After"):
             self.refusals.append((began, "503"))
         else:
             self.wrong.append(f"PUT {key}: {status} {answer[:100]}")
 
-    def _write_big(self) -> None:
-        self._write(200_000)
+    def _write_big(self, numbers: Iterator[int]) -> None:
+        self._write(numbers, 200_000, 10)
         time.sleep(0.2)
 
     def _read(self) -> None:
         if not self.kept:
             return
         key = random.choice(list(self.kept))  # noqa: S311
-        value = self.kept[key]
-        self._check(f"GET {key}", lambda: self._get(key), lambda got: got == (200, value))
+        self._check(f"GET {key}", lambda: self._get(key), partial(_at_least, self.kept[key]))
 
     def _read_others(self) -> None:
         for port, service in ((3010, "sdx-frontend"), (8011, "sdx-mcp-server")):
@@ -188,6 +196,11 @@ class Users:
             raise OSError(f"{type(err).__name__}: {err}") from err
         finally:
             client.close()
+
+
+def _at_least(number: int, got: tuple[int, str]) -> bool:
+    """Whether what was read is what was acknowledged, or written since."""
+    return got[0] == 200 and got[1].isdigit() and int(got[1].lstrip("0") or "0") >= number
 
 
 def _said_by(service: str, got: tuple[int, str]) -> bool:
