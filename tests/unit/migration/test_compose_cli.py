@@ -143,9 +143,9 @@ def test_the_stacks_file_keeps_everything_else() -> None:
         line for line in text.splitlines() if line.startswith("#")
     ]
     before, after = yaml.safe_load(original)["config"], yaml.safe_load(text)["config"]
-    written = after.pop("flowmaster:compose")
+    written = after["flowmaster:compose"].pop("shop")
     assert before == after
-    assert ComposeProject.model_validate(written["shop"]).source == source
+    assert ComposeProject.model_validate(written).source == source
     again = record.stack_text(
         text.replace("      source:", "      sealed: {k: v}\n      source:", 1), "shop", "/x", source
     )
