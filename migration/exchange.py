@@ -192,7 +192,9 @@ class Exchange:
     def undo(self, step: int) -> None:
         """Have the side serve that served before: it has everything, for nobody could write since."""
         if self.before is Side.DOCKER:
-            if step >= steps.STOP:
+            state = self.server.ask("state")
+            running = {c["service"] for c in state["containers"] if c["state"] == "running"}
+            if step >= steps.STOP or (not state["problem"] and set(self.moved.objects) - running):
                 self.server.ask("start", services=sorted(self.moved.objects))
                 self.mover.smoke(Side.DOCKER)
             self.mover.serve(front.SERVED[Phase.SHADOW])

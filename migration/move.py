@@ -74,7 +74,7 @@ class Mover:
         here = Phase(journal["phase"])
         if journal.get("move"):
             here = self._finish(journal["move"], target)
-        elif here is target:
+        else:
             self.ensure(here)
         for before, after in steps.path(here, target):
             self._move(before, after, 1)

@@ -144,8 +144,8 @@ class Users:
             self.kept[key] = number
             self.writes += 1
             self._taken.append(began)
-        elif status == 503 and headers.get("Retry-After"):
-            self.refusals.append((began, "503"))
+        elif status in (502, 504) or (status == 503 and headers.get("Retry-After")):
+            self.refusals.append((began, str(status)))
         else:
             self.wrong.append(f"PUT {key}: {status} {answer[:100]}")
 
