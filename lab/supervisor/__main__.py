@@ -20,11 +20,13 @@ def main() -> None:
     specification = json.loads(Path(sys.argv[2]).read_text())
     boot.join_cgroups(specification["cgroup"])
     server = control.listen(Path(specification["state"]))
-    boot.enter_namespaces()
-    pid = os.fork()
-    if pid:
-        Path(specification["pid_file"]).write_text(str(pid))
-        return
+    # opened here: once there is a child, its root may take the place of this one at any moment
+    with Path(specification["pid_file"]).open("w") as file:
+        boot.enter_namespaces()
+        pid = os.fork()
+        if pid:
+            file.write(str(pid))
+            return
     os.setsid()
     _first_process(specification, server)
 
