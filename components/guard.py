@@ -49,7 +49,9 @@ def _compare(settings: Settings, host: HostSource) -> None:
     began = source.start(settings, containers=True)
     if began is None:
         return
-    lines = changes(host.state().plane, began.state().plane)
+    before, after = host.state(), began.state()
+    # where Docker did not answer before, nothing is known to compare with; the report says that it did not
+    lines = [] if before.containers_problem else changes(before.plane, after.plane)
     if lines:
         raise UserError(
             f"Plane's containers changed during this update: {'; '.join(lines)}",

@@ -17,10 +17,21 @@ from lab.twin import Twin, handmade
 from tests.lab import compose
 from tests.lab.compose import FOLDER, SDX, Users, phase
 from tests.lab.operate import Operator
-from tests.lab.server import Server
+from tests.lab.server import Server, until
 from tests.lab.test_faults import Update
 
 DOCKER, SHADOW, CLUSTER, RETIRED = Phase
+
+
+@contextmanager
+def under_way(operator: Operator, step: int) -> Iterator[Update]:
+    """An update that is at a step."""
+    update = Update(operator)
+    try:
+        update.reached(rf"ComposePhase sdx updating[\s\S]*sdx: step {step} of ", 180)
+        yield update
+    finally:
+        update.clean_up()
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +150,7 @@ def test_docker_that_is_down(operator: Operator, server: Server) -> None:
         assert "Docker does not answer" in update.text
     finally:
         server.twin.start_process("dockerd")
+    until(lambda: server.sh("docker ps --quiet || true").strip() != "", 60)
     # a daemon that crashed does not start what is to run "unless stopped"
     phase(operator, SHADOW)
     operator.up()
@@ -155,9 +167,7 @@ def test_checks_that_fail_after_the_switch(operator: Operator, server: Server) -
         target=lambda: server.sh(f'while [ -n "$({stopped})" ]; do sleep 0.02; done; {hang}'), daemon=True
     )
     phase(operator, CLUSTER)
-    with Users(server.access.address) as users:
-        update = Update(operator)
-        update.reached(r"ComposePhase sdx updating[\s\S]*sdx: step 7 of ")
+    with Users(server.access.address) as users, under_way(operator, 7) as update:
         spoiling.start()
         assert update.ended() != 0
         users.settle()
@@ -174,9 +184,7 @@ def test_checks_that_fail_after_the_switch(operator: Operator, server: Server) -
 def test_a_connection_that_is_lost_is_made_again(operator: Operator, server: Server) -> None:
     phase(operator, CLUSTER)
     cut = "INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset"
-    with Users(server.access.address) as users:
-        update = Update(operator)
-        update.reached(r"ComposePhase sdx updating[\s\S]*sdx: step 4 of ")
+    with Users(server.access.address) as users, under_way(operator, 4) as update:
         server.sh(f"iptables -I {cut}")
         time.sleep(4)
         server.sh(f"iptables -D {cut}")
@@ -189,9 +197,7 @@ def test_a_connection_that_is_lost_is_made_again(operator: Operator, server: Ser
 
 def test_an_api_server_that_is_silent_is_waited_for(operator: Operator, server: Server) -> None:
     phase(operator, SHADOW)
-    with Users(server.access.address) as users:
-        update = Update(operator)
-        update.reached(r"ComposePhase sdx updating[\s\S]*sdx: step 7 of ")
+    with Users(server.access.address) as users, under_way(operator, 7) as update:
         server.twin.pause_process("kube-apiserver")
         time.sleep(4)
         server.twin.start_process("kube-apiserver")
