@@ -98,7 +98,8 @@ def _to_undo(report: Report, sites: Sequence[str]) -> dict[str, list[str]]:
     """By site, a line for each finding that an update undoes. What is about nginx as a whole is the first site's."""
     found: dict[str, list[str]] = {}
     for finding in report.findings:
-        if finding.object.kind in ("NginxSite", "Nginx") and finding.heals and finding.cls is not FindingClass.PENDING:
+        ours = finding.object.kind == "Nginx" or (finding.object.kind == "NginxSite" and finding.object.name in sites)
+        if ours and finding.heals and finding.cls is not FindingClass.PENDING:
             site = finding.object.name if finding.object.name in sites else sites[0]
             where = finding.path or finding.object.name
             told = f"{where}: {on_server(finding)}"
