@@ -57,12 +57,13 @@ class Cluster:
         if replicas == 0 and wanted:
             self._until_gone(wanted)
 
-    def ready(self, names: Iterable[str]) -> None:
-        """Wait until each Deployment runs.
+    def ready(self, names: Iterable[str], most: float | None = None) -> None:
+        """Wait until each Deployment runs, for so many seconds at most.
 
         :raises components.rollout.RolloutError: where one does not, with what it said last.
         """
-        wait_for(self.api.get, self.namespace, set(names), self.timeout, _quietly, sleep=self._pause)
+        patience = self.timeout if most is None else min(most, self.timeout)
+        wait_for(self.api.get, self.namespace, set(names), patience, _quietly, sleep=self._pause)
 
     def _patch(self, name: str, replicas: int) -> None:
         self.api.request(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 KEPT = {Side.DOCKER: 2, Side.CLUSTER: 1}
 """How many earlier states of a volume are kept on each side."""
 _RECOPIES = 3
+CLOSED_SECONDS = 45.0
+"""How long the other side may take to start while writes wait; it has started before."""
 
 
 class Exchange:
@@ -129,9 +131,9 @@ class Exchange:
         self._started = True
         if self.after is Side.CLUSTER:
             self.mover.scale(1)
-            self.mover.copy_runs()
+            self.mover.copy_runs(CLOSED_SECONDS)
         else:
-            self.server.ask("start", services=sorted(self.moved.objects))
+            self.server.ask("start", services=sorted(self.moved.objects), patience=CLOSED_SECONDS)
             self.mover.smoke(Side.DOCKER)
 
     def _reads(self) -> None:

@@ -220,9 +220,9 @@ class Mover:
         if ill:
             raise UserError(f"in {side}, {'; '.join(ill)}", "it would not serve anybody", "see its log")
 
-    def copy_runs(self) -> None:
-        """Wait until the cluster's copy runs, and ask it."""
-        self.cluster.ready(self.moved.objects.values())
+    def copy_runs(self, most: float | None = None) -> None:
+        """Wait until the cluster's copy runs, for so many seconds at most, and ask it."""
+        self.cluster.ready(self.moved.objects.values(), most)
         self.smoke(Side.CLUSTER)
 
     def scale(self, replicas: int) -> None:

@@ -172,7 +172,7 @@ class World:
     def _compare(self, volumes: Any) -> dict[str, Any]:
         return {"changed": [v["name"] for v in volumes if repr(sorted(self.data[v["source"]])) != v["sha256"]]}
 
-    def _start(self, services: Any) -> None:
+    def _start(self, services: Any, patience: float = 60) -> None:
         if not self.containers:
             raise UserError("there is no container", "", "")
         if f"listen {PORT};" in self.site and not self.docker_runs:
@@ -212,7 +212,7 @@ class World:
         if list(names):
             self._do("scale", lambda: setattr(self, "pods", replicas))
 
-    def ready(self, names: Iterable[str]) -> None:
+    def ready(self, names: Iterable[str], most: float | None = None) -> None:
         if not self.pods:
             raise UserError("Deployment/sdx-backend does not run", "", "")
 
