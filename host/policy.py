@@ -93,14 +93,15 @@ def _check_volume(project: str, folder: str | None, volume: Mapping[str, Any]) -
             raise _refused(f"{project}: {path}", "Plane's files are its own")
         if not path.startswith("/") or ".." in path.split("/"):
             raise _refused(f"{project}: {path}", "a volume has a plain absolute path")
-    if "target" in volume and not _writable(project, folder, str(volume["target"])):
+    if "target" in volume and not may_write(project, folder, str(volume["target"])):
         raise _refused(
             f"{project}: writing to {volume['target']}",
             "data is written to Docker's volumes of the project, into its folder, and into its own storage",
         )
 
 
-def _writable(project: str, folder: str | None, path: str) -> bool:
+def may_write(project: str, folder: str | None, path: str) -> bool:
+    """Whether a volume at this path is the project's own: Docker's of its name, in its folder, or in its storage."""
     own = (re.escape(f"{folder}/") + ".+",) if folder else ()
     names = rf"{re.escape(project)}_[\w.-]+|[0-9a-f]{{64}}"
     patterns = (rf"/var/lib/docker/volumes/(?:{names})/_data", rf"/(?:[\w.-]+/)+{re.escape(project)}/[\w.-]+", *own)

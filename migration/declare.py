@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from config.compose import ComposeProject, Phase
 from config.errors import ConfigError
 from config.settings import Settings
+from host.policy import may_write
 from migration.moved import Moved, moved
 from migration.result import Body, Translation, finished
 from migration.surroundings import surroundings
@@ -65,6 +66,7 @@ def _declared(settings: Settings, name: str, project: ComposeProject) -> Declare
     found = Declared(name=name, settings=project, translation=translation, moved=moved(translation, project))
     if found.in_cluster:
         _check_names(settings, found)
+        _check_volumes(found)
         _check_ports(settings, found)
     return found
 
@@ -78,6 +80,19 @@ def _check_names(settings: Settings, declared: Declared) -> None:
                 "there can be only one Service of a name",
                 "rename one of the two",
             )
+
+
+def _check_volumes(declared: Declared) -> None:
+    """What goes into the cluster has to be able to come back."""
+    moved = declared.moved
+    for entry in moved.copied:
+        for path in (entry.docker, entry.cluster):
+            if not may_write(moved.project, moved.folder, path):
+                raise ConfigError(
+                    f"compose.{moved.project}: the volume {entry.name} lies at {path}, which is not the project's own",
+                    "it could be copied from there, but not back",
+                    f"keep it in {moved.folder}, or in a volume of the compose file without a name of its own",
+                )
 
 
 def _check_ports(settings: Settings, declared: Declared) -> None:

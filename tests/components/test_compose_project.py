@@ -90,6 +90,14 @@ def test_what_cannot_be_translated_stays_in_docker(demo: Settings) -> None:
         declared(demo, Phase.SHADOW, services)
 
 
+def test_a_volume_that_could_not_come_back_is_refused(demo: Settings) -> None:
+    bind = {"type": "bind", "source": "/srv/elsewhere", "target": "/data"}
+    with pytest.raises(ConfigError, match="lies at /srv/elsewhere, which is not the project's own"):
+        declared(demo, Phase.SHADOW, one(volumes=[bind]))
+    declared(demo, Phase.SHADOW, one(volumes=[{**bind, "read_only": True}]))
+    declared(demo, Phase.SHADOW, one(volumes=[{**bind, "source": "/opt/shop/data"}]))
+
+
 def test_a_port_beside_that_is_taken_is_refused(demo: Settings) -> None:
     host = demo.stack.host.model_copy(update={"ports": {18010: "somebody"}})
     taken = Settings(name="demo", stack=demo.stack.model_copy(update={"host": host}), catalogue=demo.catalogue)
