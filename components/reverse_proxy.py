@@ -124,7 +124,7 @@ def _address(
     async def wait(found: Sequence[Any]) -> str:
         return await asyncio.to_thread(_live, settings, name, str(found[0]))
 
-    return pulumi.Output.all(service.address, service.deployment.metadata).apply(wait)
+    return pulumi.Output.all(service.address, service.deployment.metadata["name"]).apply(wait)
 
 
 def _live(settings: Settings, name: str, written: str) -> str:

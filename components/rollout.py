@@ -66,7 +66,8 @@ def ready(settings: Settings, flowmaster: FlowMaster) -> pulumi.Output[str]:
 
     In a preview nothing was applied, so nothing is waited for.
     """
-    deployments = [service.deployment.metadata for service in flowmaster.services.values()]
+    # only the names: Output.all() walks through all that it is given, and metadata has a long record of who wrote what
+    deployments = [service.deployment.metadata["name"] for service in flowmaster.services.values()]
     expected = {name: settings.release(name).replicas for name in flowmaster.services}
     sentence = (
         f"{sum(1 for n in expected.values() if n)} services run, {sum(1 for n in expected.values() if not n)} at 0"
