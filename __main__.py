@@ -6,12 +6,13 @@ from components.cluster import cluster_provider, options
 from components.compose import compose_projects, settled
 from components.flowmaster import FlowMaster
 from components.guard import guard, plane_untouched
-from components.program import readable_errors
+from components.program import no_debug_messages, readable_errors
 from components.reverse_proxy import reverse_proxy
 from components.rollout import ready
 from config import load
 from heal.program import look
 
+no_debug_messages()
 with readable_errors():
     settings = load.from_program()
     server = look(settings)
