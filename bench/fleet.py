@@ -94,9 +94,10 @@ def write(size: int, folder: Path, secrets: Mapping[str, str]) -> Fleet:
 def service_names(origins: list[str], size: int) -> dict[str, str]:
     """Names for so many services, each with the service that it is a copy of: first all as they are, then again."""
     rounds = (
-        (origin if number == 0 else f"{origin}-{number + 1}", origin)
+        # short: Pulumi hands the whole configuration to the program in one variable, which Linux ends at 128 KiB
+        (origin if number == 0 else f"s{number}-{place}", origin)
         for number in range(-(-size // len(origins)))
-        for origin in origins
+        for place, origin in enumerate(origins)
     )
     return dict(pair for pair, _ in zip(rounds, range(size), strict=False))
 
@@ -120,10 +121,7 @@ def _entry(origin: Mapping[str, Any], name: str, real: bool) -> dict[str, Any]:
 
 
 def _release(origin: Mapping[str, Any], itself: bool) -> dict[str, Any]:
-    release = dict(origin)
-    if not itself:
-        release.pop("clusterIP", None)
-    return release
+    return dict(origin) if itself else {key: origin[key] for key in ("tag", "replicas") if key in origin}
 
 
 def _yaml(data: object) -> str:

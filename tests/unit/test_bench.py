@@ -57,7 +57,7 @@ def values(secrets: dict[str, str]) -> dict[str, str]:
     return {secret_variable(key): value for key, value in secrets.items()}
 
 
-@pytest.mark.parametrize(("size", "last"), [(1, "a"), (3, "c"), (4, "a-2"), (8, "b-3")])
+@pytest.mark.parametrize(("size", "last"), [(1, "a"), (3, "c"), (4, "s1-0"), (8, "s2-1")])
 def test_services_are_named_after_what_they_are_copies_of(size: int, last: str) -> None:
     names = fleet.service_names(["a", "b", "c"], size)
     assert len(names) == size
