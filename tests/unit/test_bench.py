@@ -57,12 +57,12 @@ def values(secrets: dict[str, str]) -> dict[str, str]:
     return {secret_variable(key): value for key, value in secrets.items()}
 
 
-@pytest.mark.parametrize(("size", "last"), [(1, "a"), (3, "c"), (4, "s1-0"), (8, "s2-1")])
-def test_services_are_named_after_what_they_are_copies_of(size: int, last: str) -> None:
+@pytest.mark.parametrize(("size", "last", "origin"), [(1, "a", "a"), (3, "c", "c"), (4, "s1-0", "a"), (8, "s2-1", "b")])
+def test_services_are_copies_of_others_in_turn(size: int, last: str, origin: str) -> None:
     names = fleet.service_names(["a", "b", "c"], size)
     assert len(names) == size
     assert list(names)[-1] == last
-    assert names[last] == last[0]
+    assert names[last] == origin
 
 
 @pytest.mark.parametrize("size", [3, 30, 65])
