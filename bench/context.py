@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import fleet as fleets
+from bench import large
 from bench.fleet import Fleet
 from bench.measure import Command, Sample, Side, alternate
 from bench.server import Server
@@ -62,12 +63,15 @@ class Bench:
         return self._fleets[size]
 
     def settled(self, size: int) -> Fleet:
-        """The fleet of that size, deployed by `pulumi up`, all its pods ready."""
+        """The fleet of that size, deployed by `pulumi up` or, a very large one, as if it were; all its pods ready."""
         fleet = self.fleet(size)
         if size not in self._settled:
             self.say(f"deploying {size} services")
-            self.server.clear(fleet)
-            self.server.pulumi(fleet, "up", "--yes", "--skip-preview", "--non-interactive")
+            if size >= large.FROM:
+                large.deploy(self.server, fleet)
+            else:
+                self.server.clear(fleet)
+                self.server.pulumi(fleet, "up", "--yes", "--skip-preview", "--non-interactive")
             self._settled.add(size)
         return fleet
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench import large
 from bench.context import Bench, Comparison, Side
 
 _SMALL = 30
@@ -28,6 +29,8 @@ def measure(bench: Bench, size: int) -> list[Comparison]:
     what = f"drift of {fleet.objects} objects, none found"
     target = _TARGET_SMALL if size <= _SMALL else _TARGET_LARGE
     notes = () if fleet.real else ("pods are pretended by kwok, images are not looked up",)
+    if size >= large.FROM:
+        notes = (*notes, large.NOTE)
     return [
         Comparison(
             what=what,

@@ -1,0 +1,59 @@
+"""Fleets that an update would take half an hour for: made by kubectl in the program's name, with the state to it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from bench.fleet import Fleet
+from bench.server import Server
+from components.kubernetes import type_of
+from components.names import FIELD_MANAGER
+from config.load import PROJECT
+
+FROM = 1000
+"""Services from which on a fleet is made in this way."""
+NOTE = "objects are made by kubectl in the program's name, and Pulumi's state is written to fit"
+_KINDS = "namespaces,deployments,services,configmaps,secrets"
+_PATIENCE = 1800
+
+
+def deploy(server: Server, fleet: Fleet) -> None:
+    """Make the fleet as `pulumi up` would leave it: the same objects and owner of their fields, a state that fits.
+
+    :raises BenchError: where kubectl fails, or pods are not ready in time.
+    """
+    server.clear(fleet)
+    server.kubectl("apply", "--server-side", f"--field-manager={FIELD_MANAGER}", "-f", str(fleet.manifests))
+    server.kubectl(
+        *("wait", "--namespace", fleet.namespace, "--for=condition=Available", "deployment", "--all"),
+        f"--timeout={_PATIENCE}s",
+    )
+    live: dict[tuple[str, str], Any] = {}
+    for kind in _KINDS.split(","):
+        found = json.loads(server.kubectl("get", kind, "--namespace", fleet.namespace, "--output", "json"))
+        live |= {(body["kind"], body["metadata"]["name"]): body for body in found["items"]}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    declared = [body for body in yaml.load_all(fleet.manifests.read_text(), Loader=loader) if body]
+    path = fleet.stack.state / ".pulumi" / "stacks" / PROJECT / f"{fleet.stack.name}.json"
+    document = json.loads(path.read_text())
+    document["checkpoint"]["latest"] = {
+        **(document["checkpoint"].get("latest") or {}),
+        "resources": [resource(body, live[body["kind"], body["metadata"]["name"]], fleet) for body in declared],
+    }
+    path.write_text(json.dumps(document, indent=4))
+
+
+def resource(declared: dict[str, Any], live: dict[str, Any], fleet: Fleet) -> dict[str, Any]:
+    """An object as Pulumi's state has it."""
+    kind, name = type_of(declared), declared["metadata"]["name"]
+    return {
+        "urn": f"urn:pulumi:{fleet.stack.name}::{PROJECT}::{kind}::{name}",
+        "custom": True,
+        "id": f"{fleet.namespace}/{name}",
+        "type": kind,
+        "inputs": declared,
+        "outputs": live,
+    }
