@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import yaml
 
+from bench.errors import BenchError
 from bench.fleet import Fleet
 from bench.server import Server
 from components.kubernetes import type_of
@@ -18,6 +20,7 @@ FROM = 1000
 NOTE = "objects are made by kubectl in the program's name, and Pulumi's state is written to fit"
 _KINDS = "namespaces,deployments,services,configmaps,secrets"
 _PATIENCE = 1800
+_PAUSE = 3
 
 
 def deploy(server: Server, fleet: Fleet) -> None:
@@ -27,10 +30,7 @@ def deploy(server: Server, fleet: Fleet) -> None:
     """
     server.clear(fleet)
     server.kubectl("apply", "--server-side", f"--field-manager={FIELD_MANAGER}", "-f", str(fleet.manifests))
-    server.kubectl(
-        *("wait", "--namespace", fleet.namespace, "--for=condition=Available", "deployment", "--all"),
-        f"--timeout={_PATIENCE}s",
-    )
+    _wait(server, fleet)
     live: dict[tuple[str, str], Any] = {}
     for kind in _KINDS.split(","):
         found = json.loads(server.kubectl("get", kind, "--namespace", fleet.namespace, "--output", "json"))
@@ -44,6 +44,23 @@ def deploy(server: Server, fleet: Fleet) -> None:
         "resources": [resource(body, live[body["kind"], body["metadata"]["name"]], fleet) for body in declared],
     }
     path.write_text(json.dumps(document, indent=4))
+
+
+def _wait(server: Server, fleet: Fleet) -> None:
+    """Until every pod is ready. `kubectl wait` would ask for each Deployment by itself, which takes ten minutes."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        listed = server.kubectl("get", "deployments", "--namespace", fleet.namespace, "--output", "json")
+        waiting = [body for body in json.loads(listed)["items"] if not _ready(body)]
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            raise BenchError(f"{len(waiting)} deployments are not ready after {_PATIENCE} s")
+        time.sleep(_PAUSE)
+
+
+def _ready(deployment: dict[str, Any]) -> bool:
+    return bool(deployment["status"].get("readyReplicas", 0) == deployment["spec"]["replicas"])
 
 
 def resource(declared: dict[str, Any], live: dict[str, Any], fleet: Fleet) -> dict[str, Any]:
