@@ -79,7 +79,7 @@ def finishes(operator: Operator, server: Server, word: Phase) -> None:
     assert (found["phase"], found["move"], found["run"]) == (word, None, None)
     running = server.sh("docker ps --filter name=sdx --format '{{.Names}}'").split()
     assert len(running) == (3 if word in (DOCKER, SHADOW) else 0)
-    assert operator.preview("--expect-no-changes").changes == {}
+    # that previews are empty in each phase is tested by moves that nobody kills
     assert operator.report()["findings"] == []
 
 
