@@ -161,6 +161,9 @@ def source(request: Mapping[str, Any]) -> str:
 def _modules(request: Mapping[str, Any]) -> tuple[str, ...]:
     if request.get("verb") == "compose":
         return (*_DOCKER, "main")
+    if request.get("verb") == "read" and not {"run", "noted"} & set(request):
+        # what is asked most often, and waited for: nothing is sent, compiled and imported there that it does not need
+        return ("common", "facts", "main")
     return (*_DOCKER, *_REMOTE[1:]) if "run" in request else _REMOTE
 
 
