@@ -1,4 +1,4 @@
-"""What the server itself adds to the report: beside one connection over SSH that runs one command."""
+"""What the server itself adds to the report: beside one connection over SSH that runs nginx's own test alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def measure(bench: Bench, size: int) -> list[Comparison]:
             name="drift with the host",
             command=bench.command(*drift, variables=served.variables),
         ),
-        Side(name="ssh HOST true", command=bench.command(*ssh(bench), "true", variables={})),
+        Side(name="ssh HOST nginx -t", command=bench.command(*ssh(bench), "nginx", "-t", variables={})),
     )
     try:
         alone, both, other = bench.compare(sides)
