@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from config.settings import Settings
     from drift.engine import Report
+    from drift.host.source import HostSource
     from drift.kubernetes.connection import Api
 
 EPILOG = """\
@@ -52,14 +53,17 @@ def _seconds(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Look once, or until interrupted; returns the exit code of the last look."""
     from config import load
+    from drift.host import source
 
     settings = load.from_file(options.stack)
+    # connecting to the host takes as long as all of the cluster: it goes on beside that, from the start
+    host = source.start(settings)
     with _connected(settings) as api:
         if options.watch is None:
-            report = _look(options, settings, api)
+            report = _look(options, settings, api, host)
             _show(options, report)
             return int(report.exit_code)
-        return _watch(options, settings, api)
+        return _watch(options, settings, api, host)
 
 
 @contextmanager
@@ -75,12 +79,8 @@ def _connected(settings: Settings) -> Iterator[Api]:
         yield api
 
 
-def _look(options: argparse.Namespace, settings: Settings, api: Api) -> Report:
+def _look(options: argparse.Namespace, settings: Settings, api: Api, host: HostSource | None) -> Report:
     from drift import applied, engine
-    from drift.host import source
-
-    # connecting to the server takes as long as reading the cluster: it goes on beside that
-    host = source.start(settings)
 
     def declared() -> list[engine.Body]:
         from components.render import manifests
@@ -119,13 +119,15 @@ def _show(options: argparse.Namespace, report: Report) -> None:
         terminal.show(report, sys.stdout)
 
 
-def _watch(options: argparse.Namespace, settings: Settings, api: Api) -> int:
+def _watch(options: argparse.Namespace, settings: Settings, api: Api, host: HostSource | None) -> int:
     """Show each report that differs from the one before; on a terminal, in place of it."""
+    from drift.host import source
+
     seen: tuple[object, ...] | None = None
     code = 0
     try:
         while True:
-            report = _look(options, settings, api)
+            report = _look(options, settings, api, host)
             state = tuple((finding.cls, finding.object, finding.path, str(finding.live)) for finding in report.findings)
             if state != seen:
                 if sys.stdout.isatty() and options.format == "table":
@@ -135,5 +137,6 @@ def _watch(options: argparse.Namespace, settings: Settings, api: Api) -> int:
                 seen = state
             code = int(report.exit_code)
             time.sleep(options.watch)
+            host = source.start(settings)
     except KeyboardInterrupt:
         return code

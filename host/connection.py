@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -167,8 +168,23 @@ def _modules(request: Mapping[str, Any]) -> tuple[str, ...]:
     return (*_DOCKER, *_REMOTE[1:]) if "run" in request else _REMOTE
 
 
+def _without_invoke() -> None:
+    """Import paramiko without the task runner that it takes half of its time for.
+
+    It needs that for one directive of ssh_config (`Match exec`), and such a file is never read here.
+    """
+    if "paramiko" in sys.modules or "invoke" in sys.modules:
+        return
+    sys.modules["invoke"] = None  # type: ignore[assignment]  # what is None there cannot be imported
+    try:
+        import paramiko  # noqa: F401
+    finally:
+        del sys.modules["invoke"]
+
+
 @contextmanager
 def _connected(access: Access) -> Iterator[paramiko.SSHClient]:
+    _without_invoke()
     import paramiko
 
     client = paramiko.SSHClient()
