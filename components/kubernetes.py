@@ -26,12 +26,12 @@ class KubernetesObject(pulumi.CustomResource):
     """As the cluster has it; only where the body has one."""
 
     def __init__(self, body: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
-        """The resource's name is the object's; values of the body may be outputs."""
+        """The resource's name is the object's; values of the body may be outputs. A Secret's data is kept encrypted."""
         own = pulumi.ResourceOptions(
             version=_version(), additional_secret_outputs=list(_HIDDEN) if body["kind"] == "Secret" else None
         )
         # a copy: the SDK keeps the outputs in it
-        props = {key: value for key, value in body.items() if value is not None}
+        props = {key: value for key, value in hidden(body).items() if value is not None}
         super().__init__(type_of(body), body["metadata"]["name"], props, pulumi.ResourceOptions.merge(opts, own))
 
 
@@ -43,6 +43,13 @@ class KubernetesProvider(pulumi.ProviderResource):
         # a provider takes nothing but strings
         props = {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
         super().__init__("kubernetes", name, props, pulumi.ResourceOptions(version=_version()))
+
+
+def hidden(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body; a Secret's data marked value by value, so that the state tells its keys and nothing else."""
+    if body["kind"] != "Secret":
+        return body
+    return {**body, "data": {key: pulumi.Output.secret(value) for key, value in (body.get("data") or {}).items()}}
 
 
 def type_of(body: Mapping[str, Any]) -> str:

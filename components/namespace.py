@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 
@@ -48,10 +47,5 @@ class SharedSpace(Component):
         self.namespace = KubernetesObject(args.namespace, self.child())
         inside = self.child(depends_on=[self.namespace])
         self.config_maps = {body["metadata"]["name"]: KubernetesObject(body, inside) for body in args.config_maps}
-        self.secrets = {body["metadata"]["name"]: KubernetesObject(_hidden(body), inside) for body in args.secrets}
+        self.secrets = {body["metadata"]["name"]: KubernetesObject(body, inside) for body in args.secrets}
         self.register_outputs({"name": name})
-
-
-def _hidden(body: SecretBody) -> Mapping[str, Any]:
-    """The Secret, its data marked value by value, so that the state tells which keys there are and nothing else."""
-    return {**body, "data": {key: pulumi.Output.secret(value) for key, value in body["data"].items()}}

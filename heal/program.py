@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import pulumi
 
+from components.kubernetes import hidden
 from config.errors import UserError
 from config.settings import Settings
 from drift import applied, engine
@@ -80,7 +81,7 @@ class Server:
         self._resources[ref] = args.resource
         props, opts = args.props, args.opts
         if ref in self.plan.kept:
-            props = {**props, **{k: v for k, v in _hidden(ref, self.plan.kept[ref]).items() if k in props}}
+            props = {**props, **{k: v for k, v in hidden(self.plan.kept[ref]).items() if k in props}}
         mark = self._mark(ref)
         if mark:
             metadata: Body = copy.deepcopy(cast(Body, props["metadata"]))
@@ -201,14 +202,6 @@ def _images(live: reader.LiveState) -> set[str]:
         for _, body in live.of("Deployment")
         for container in body["spec"]["template"]["spec"]["containers"]
     }
-
-
-def _hidden(ref: ObjectRef, body: Body) -> Body:
-    """The body with the values of a Secret as Pulumi keeps them: encrypted."""
-    if ref.kind != "Secret":
-        return body
-    data = {key: pulumi.Output.secret(value) for key, value in (body.get("data") or {}).items()}
-    return {**body, "data": data}
 
 
 def _reference(args: pulumi.ResourceTransformationArgs) -> ObjectRef | None:
