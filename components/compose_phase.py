@@ -6,7 +6,6 @@ among the resources' properties.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.nginx_site import NginxSiteProvider
+from components.nginx_site import NginxSiteProvider, configured
 
 Props = dict[str, Any]
 
@@ -36,9 +35,7 @@ class _Stack:
 
     @classmethod
     def configure(cls, req: ConfigureRequest) -> None:
-        for name in ("host", "cluster"):
-            text = req.config.get(f"flowmaster:{name}") or req.config.get(name)
-            setattr(cls, name, json.loads(text) if isinstance(text, str) else dict(text or {}))
+        cls.host, cls.cluster = configured(req, "host"), configured(req, "cluster")
 
 
 class ComposeImagesProvider(ResourceProvider):

@@ -85,7 +85,7 @@ class ComposeProject(Component):
         made: list[pulumi.Resource] = [images]
         pending = [b for b in translation.bodies if b["kind"] != "Deployment"]
         for body in sorted(pending, key=lambda b: b["kind"] not in _FIRST):
-            made.append(KubernetesObject(_hidden(body), self.child(depends_on=made[:1])))
+            made.append(KubernetesObject(body, self.child(depends_on=made[:1])))
             if body["kind"] == "Service":
                 self._note_address(args, body["metadata"]["name"], made[-1])
         deployments = [b for b in translation.bodies if b["kind"] == "Deployment"]
@@ -118,19 +118,10 @@ class ComposeProject(Component):
         served = front.SERVED[phase]
         needed = {p.service: self._addresses[p.service] for p in moved.ports if p.service in self._addresses}
         content = pulumi.Output.all(**needed).apply(lambda found: front.text(moved, served, found))
-        checks = [
-            {
-                "path": moved.checks.get(port.service, "/"),
-                "host": "localhost",
-                "port": port.port if served.own else port.beside,
-                "tls": False,
-            }
-            for port in moved.ports
-        ]
         return NginxSite(
             moved.site,
             content=content,
-            checks=checks,
+            checks=front.checks(moved, served),
             drift=list(args.front_drift),
             provider=ComposeSiteProvider(moved.project, moved.folder),
             opts=self.child(depends_on=[self.phase]),
@@ -150,7 +141,7 @@ def of_server(
     steps.refuse_skipping(project.name, here, project.phase, project.settings.skip)
     _tell(project, here, state["journal"])
     found = [f for f in server.report.findings if f.heals and f.cls is not FindingClass.PENDING]
-    own = {f"{c['name']}" for c in state["containers"]}
+    own = {str(c["name"]) for c in state["containers"]}
     lines = [
         f"{f.object.name} {f.path}: {on_server(f)}" + (f", declared {declared(f)}" if f.declared is not ABSENT else "")
         for f in found
@@ -190,10 +181,3 @@ def _tell(project: Declared, here: Phase, journal: Mapping[str, Any]) -> None:
             pulumi.log.info(f"{project.name}: {line}")
     for line in steps.told(here, project.phase, project.moved):
         pulumi.log.info(line)
-
-
-def _hidden(body: Body) -> Body:
-    """The body, with the values of a Secret as Pulumi keeps them: encrypted."""
-    if body["kind"] != "Secret":
-        return body
-    return {**body, "data": {key: pulumi.Output.secret(value) for key, value in body["data"].items()}}

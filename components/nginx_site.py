@@ -24,13 +24,18 @@ from pulumi.dynamic import (
 Props = dict[str, Any]
 
 
+def configured(req: ConfigureRequest, key: str) -> Props:
+    """What the stack says under a key, as a provider is told it."""
+    text = req.config.get(f"flowmaster:{key}") or req.config.get(key)
+    return json.loads(text) if isinstance(text, str) else dict(text or {})
+
+
 class NginxSiteProvider(ResourceProvider):
     """Reads, writes and removes a site through :mod:`host.nginx`."""
 
     def configure(self, req: ConfigureRequest) -> None:
         """Keep what the stack says about the server."""
-        text = req.config.get("flowmaster:host") or req.config.get("host")
-        _Stack.host = json.loads(text) if isinstance(text, str) else dict(text or {})
+        _Stack.host = configured(req, "host")
 
     def create(self, props: Props) -> CreateResult:
         """Write the site; one that is there already and says the same is taken over as it is."""

@@ -11,28 +11,18 @@ from typing import Any, Protocol
 from components.rollout import wait_for
 from config.errors import UserError
 from drift.kubernetes.errors import UnreachableError
-from heal.cluster import MANAGER
+from heal import cluster
 
 POLL_SECONDS = 0.1
 LOST_SECONDS = 45.0
 """How long an API server that does not answer is waited for."""
 
 
-class Requests(Protocol):
+class Requests(cluster.Requests, Protocol):
     """What is needed of a connection to the API server."""
 
     def get(self, path: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """A decoded answer."""
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        parameters: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-    ) -> Any:
-        """The response to a request that succeeded."""
 
 
 class Cluster:
@@ -69,7 +59,7 @@ class Cluster:
         self.api.request(
             "PATCH",
             f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}/scale",
-            {"fieldManager": MANAGER},
+            {"fieldManager": cluster.MANAGER},
             {"Content-Type": "application/merge-patch+json"},
             json.dumps({"spec": {"replicas": replicas}}).encode(),
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from components.bodies.nginx import HEAD
 from config.compose import Phase
@@ -62,9 +63,22 @@ def text(moved: Moved, front: Front, addresses: Mapping[str, str]) -> str:
     return HEAD + "\n".join("\n".join(_server(port, front, addresses)) for port in sorted(moved.ports, key=_number))
 
 
+def checks(moved: Moved, front: Front) -> list[dict[str, Any]]:
+    """What is asked through nginx once it serves the file: every port that it listens on."""
+    return [
+        {"path": moved.checks.get(port.service, "/"), "host": "localhost", "port": number, "tls": False}
+        for port in moved.ports
+        for number in _listens(port, front)
+    ]
+
+
 def upstream(port: Published, side: Side, addresses: Mapping[str, str]) -> str:
     """Where a port leads."""
     return f"127.0.0.1:{port.port}" if side is Side.DOCKER else f"{addresses[port.service]}:{port.target}"
+
+
+def _listens(port: Published, front: Front) -> list[int]:
+    return [number for number, on in ((port.port, front.own), (port.beside, front.beside)) if on]
 
 
 def _number(port: Published) -> int:
@@ -73,7 +87,7 @@ def _number(port: Published) -> int:
 
 def _server(port: Published, front: Front, addresses: Mapping[str, str]) -> Iterator[str]:
     yield "server {"
-    yield from (f"    listen {number};" for number, on in ((port.port, front.own), (port.beside, front.beside)) if on)
+    yield from (f"    listen {number};" for number in _listens(port, front))
     yield "    server_name _;"
     yield "    client_max_body_size 0;"
     yield ""

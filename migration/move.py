@@ -190,13 +190,7 @@ class Mover:
             return
         moved = self.moved
         addresses = self.cluster.addresses(moved.objects) if served.side is Side.CLUSTER else {}
-        checks = [
-            {"path": self._path(port.service), "host": "localhost", "port": number, "tls": False}
-            for port in moved.ports
-            for number, on in ((port.beside, served.beside), (port.port, served.own))
-            if on
-        ]
-        self.server.write_site(moved.site, front.text(moved, served, addresses), checks)
+        self.server.write_site(moved.site, front.text(moved, served, addresses), front.checks(moved, served))
 
     def redirect(self, *, on: bool) -> None:
         """Have the server's firewall lead connections to the ports on to nginx, or not."""

@@ -35,6 +35,7 @@ from host.remote.common import (
     remember_loaded,
     run,
     serving,
+    sync,
     workers,
 )
 
@@ -215,7 +216,7 @@ class _Change:
             if self.linked and not os.path.lexists(self.enabled):
                 os.symlink(self.available, self.enabled)
         for folder in {ENABLED, os.path.dirname(self.place)}:
-            _sync(folder)
+            sync(folder)
 
     def _put_back(self) -> None:
         """The old file in its place, and nginx running it: as if nothing had been done."""
@@ -302,14 +303,6 @@ def _refused(stage: str, err: Any) -> Refused:
         errno.EDQUOT: "the disk quota is used up",
     }
     return Refused(stage, f"{words.get(err.errno, err.strerror)} ({err.filename or CONFIG})")
-
-
-def _sync(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _size(path: str) -> int:

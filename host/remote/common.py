@@ -114,6 +114,15 @@ def hashes() -> dict[str, str]:
     return found
 
 
+def sync(folder: str) -> None:
+    """Have on the disk what was moved in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def master() -> int | None:
     """nginx's process id, where it runs. Only its own pid file counts: containers run nginx, too."""
     try:

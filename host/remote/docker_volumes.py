@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from host.remote.common import Json, Refused
+from host.remote.common import Json, Refused, sync
 
 INCOMING, KEPT = ".incoming", ".before-"
 SPARE = 1.2
@@ -207,7 +207,7 @@ def swap(request: Json) -> Json:
             swapped.append(volume["name"])
         elif not os.path.lexists(target):
             raise Refused("swap", f"neither {target} nor a copy for it is there")
-        _sync(os.path.dirname(target))
+        sync(os.path.dirname(target))
         _forget(target, int(request.get("keep", 2)))
     return {"swapped": swapped}
 
@@ -332,11 +332,3 @@ def _remove(path: str) -> None:
         shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
     except FileNotFoundError:
         return
-
-
-def _sync(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
