@@ -13,7 +13,6 @@ import pytest
 from config.compose import Phase
 from host import docker
 from host.connection import RefusedError
-from lab.twin import Twin, handmade
 from tests.lab import compose
 from tests.lab.compose import FOLDER, SDX, Users, phase
 from tests.lab.operate import Operator
@@ -32,22 +31,6 @@ def under_way(operator: Operator, step: int) -> Iterator[Update]:
         yield update
     finally:
         update.clean_up()
-
-
-@pytest.fixture(scope="module")
-def server(empty_twin: Twin) -> Server:
-    """A server where SDX runs in docker."""
-    handmade.containers(empty_twin)
-    return Server.of(empty_twin)
-
-
-@pytest.fixture(scope="module")
-def operator(server: Server) -> Operator:
-    """Somebody who read SDX into the stack, and leaves it in docker."""
-    operator = compose.operator_of(server.twin)
-    compose.read(operator)
-    operator.up()
-    return operator
 
 
 @contextmanager

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from config.compose import Phase
-from lab.twin import Twin, handmade
-from tests.lab import compose
 from tests.lab.clients import get
 from tests.lab.compose import phase
 from tests.lab.operate import Operator, named
@@ -18,22 +14,6 @@ from tests.lab.server import Server, until
 DOCKER, SHADOW, CLUSTER, RETIRED = Phase
 COMPOSE = "docker compose --project-directory /opt/sdx --progress quiet"
 SITE = "/etc/nginx/sites-enabled/compose-sdx"
-
-
-@pytest.fixture(scope="module")
-def server(empty_twin: Twin) -> Server:
-    """A server where SDX and Plane run in docker."""
-    handmade.containers(empty_twin)
-    return Server.of(empty_twin)
-
-
-@pytest.fixture(scope="module")
-def operator(server: Server) -> Operator:
-    """Somebody who read SDX into the stack, and leaves it in docker."""
-    operator = compose.operator_of(server.twin)
-    compose.read(operator)
-    operator.up()
-    return operator
 
 
 def findings(operator: Operator) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from lab.twin import Twin, handmade
 from tests.lab import compose
 from tests.lab.clients import get
 from tests.lab.compose import Users, phase, plane
@@ -16,22 +15,6 @@ from tests.lab.server import Server
 
 WRITES_WAIT = 8.0
 """Seconds at most; five on a machine that does nothing else."""
-
-
-@pytest.fixture(scope="module")
-def server(empty_twin: Twin) -> Server:
-    """A server where SDX and Plane run in docker."""
-    handmade.containers(empty_twin)
-    return Server.of(empty_twin)
-
-
-@pytest.fixture(scope="module")
-def operator(server: Server) -> Operator:
-    """Somebody who read SDX into the stack, and leaves it in docker."""
-    operator = compose.operator_of(server.twin)
-    compose.read(operator)
-    operator.up()
-    return operator
 
 
 @pytest.fixture(scope="module")

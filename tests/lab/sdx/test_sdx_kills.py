@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import pytest
 
 from config.compose import Phase
-from lab.twin import Twin, handmade
 from migration import steps
 from tests.lab import compose
 from tests.lab.compose import Users, phase
@@ -20,22 +19,6 @@ from tests.lab.test_faults import Update
 
 DOCKER, SHADOW, CLUSTER, RETIRED = Phase
 EXCHANGE = range(1, steps.FINISH + 1)
-
-
-@pytest.fixture(scope="module")
-def server(empty_twin: Twin) -> Server:
-    """A server where SDX runs in docker."""
-    handmade.containers(empty_twin)
-    return Server.of(empty_twin)
-
-
-@pytest.fixture(scope="module")
-def operator(server: Server) -> Operator:
-    """Somebody who read SDX into the stack, and leaves it in docker."""
-    operator = compose.operator_of(server.twin)
-    compose.read(operator)
-    operator.up()
-    return operator
 
 
 @pytest.fixture
