@@ -16,9 +16,12 @@ from host import policy
 from host.access import Access
 from host.connection import RefusedError, Session, ask
 from host.errors import HostError, HostUnreachableError
+from host.process import identity, is_gone
 
 Json = dict[str, Any]
 ALIVE_SECONDS = 2.0
+_BUSY_SECONDS, _GONE_SECONDS = 1.0, 0.1
+"""Between questions whether the project can be taken over: from whoever works on it, and from one that is gone."""
 LOST_SECONDS = 45.0
 """How long a server that went away is waited for."""
 
@@ -95,21 +98,30 @@ class Run:
     def take(self, seconds: float) -> Json:
         """Take the project over, waiting for whoever is at work on it; answers with its journal.
 
+        A run of this machine whose process is gone is not waited for; of any other one nothing is known but its signs
+        of life.
+
         :raises host.connection.RefusedError: where somebody else still is after that time; it says who.
         """
-        deadline, told = time.monotonic() + seconds, False
+        deadline, told, gone = time.monotonic() + seconds, False, None
         while True:
             try:
-                journal: Json = self.ask("journal", what="take", who=self.who)
+                journal: Json = self.ask("journal", what="take", who=self.who, process=identity(), gone=gone)
             except RefusedError as err:
                 if not err.waits or time.monotonic() > deadline:
                     raise
                 if not told:
                     told = True
-                    self.say(f"waiting: {err.words}")
-                time.sleep(1.0)
+                    gone = self._gone()
+                    self.say(f"{'its process is gone' if gone else 'waiting'}: {err.words}")
+                time.sleep(_GONE_SECONDS if gone else _BUSY_SECONDS)
             else:
                 return journal
+
+    def _gone(self) -> str | None:
+        """The run that is at work on the project, where it was one of this machine and its process is gone."""
+        found: Json = self.ask("journal", what="show")
+        return found.get("run") if is_gone(found.get("process")) else None
 
     def ask(self, do: str, **more: Any) -> Any:
         """Do something with the project. A connection that is lost is made again: each request may be sent twice.

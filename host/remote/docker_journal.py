@@ -1,8 +1,9 @@
 """The journal of a compose project's moves, kept on the server: in which phase it is, and who is at work on it.
 
 Each request that changes anything holds the project's lock while it works, and carries the run that it belongs to. A
-run is over when it says so, or when nothing was heard of it for a while and nothing of it is at work; then another one
-takes over, and whatever is left of the first is refused from then on.
+run is over when it says so, when whoever asks knows that its process is gone, or when nothing was heard of it for a
+while; and nothing of it is at work. Then another one takes over, and whatever is left of the first is refused from then
+on.
 """
 
 from __future__ import annotations
@@ -99,10 +100,12 @@ def alive(project: str, run: str) -> Json:
 
 
 def journal(request: Json) -> Json:
-    """Take the project over, give a sign of life, note something, or let it go: `what` says which."""
+    """Show it, take the project over, give a sign of life, note something, or let it go: `what` says which."""
     project, run, what = str(request["project"]), str(request.get("run", "")), request["what"]
     if what == "take":
-        return _take(project, run, str(request["who"]))
+        return _take(project, request)
+    if what == "show":
+        return load(project)
     if what == "alive":
         return alive(project, run)
     if what == "note":
@@ -111,7 +114,7 @@ def journal(request: Json) -> Json:
         with _locked(project, "lock", 5.0):
             found = load(project)
             if found.get("run") == run:
-                found.update(run=None, who=None)
+                found.update(run=None, who=None, process=None)
                 save(project, found)
             return found
     raise Refused("request", f"unknown request {what} about the journal")
@@ -129,10 +132,11 @@ def note(project: str, run: str, fields: Json) -> Json:
         return found
 
 
-def _take(project: str, run: str, who: str) -> Json:
+def _take(project: str, request: Json) -> Json:
+    run = str(request["run"])
     with _locked(project, "working", 0.0) as nobody, _locked(project, "lock", 5.0):
         found = load(project)
-        if found.get("run") not in (None, run):
+        if found.get("run") not in (None, run, request.get("gone")):
             quiet = time.time() - float(found.get("alive") or 0)
             if not nobody or 0 <= quiet < SILENT:
                 at_work = "is at work on the server" if not nobody else f"gave a sign of life {quiet:.0f} s ago"
@@ -140,7 +144,7 @@ def _take(project: str, run: str, who: str) -> Json:
         elif not nobody:
             raise Refused("busy", f"another request about {project} is still at work on the server")
         now = time.time()
-        found.update(run=run, who=who, taken=now, alive=now)
+        found.update(run=run, who=str(request["who"]), process=request.get("process"), taken=now, alive=now)
         save(project, found)
         return found
 
