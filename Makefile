@@ -11,7 +11,7 @@ demo:    ## twin, preview and update: the whole main job
 test:    ## lint, then every test; the ones of the lab on twins of their own, two at once
 	@lab/bootstrap
 	@$(MAKE) --no-print-directory lint
-	@uv run --no-sync pytest $(if $(FLOWMASTER_TWIN),,--numprocesses 2 --dist loadfile) $(TESTS)
+	@.venv/bin/pytest $(if $(FLOWMASTER_TWIN),,--numprocesses 2 --dist loadfile) $(TESTS)
 
 preview: ## what an update would change, and what was changed by hand
 	@lab/on-server pulumi preview --stack $(STACK)
@@ -23,13 +23,13 @@ drift:   ## how the server differs from what is declared
 	@lab/on-server flowmaster drift --stack $(STACK)
 
 lint:    ## style and types
-	@uv run --no-sync ruff check .
-	@uv run --no-sync ruff format --check --quiet .
-	@uv run --no-sync mypy
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy
 
 bench:   ## side-by-side timings
 	@lab/bootstrap --group bench
-	@uv run --no-sync python -m bench
+	@.venv/bin/python -m bench
 
 clean:   ## take the twin down and remove all it made
 	@lab/lab down
