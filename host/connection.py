@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 import json
-import socket
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from host.access import Access
-from host.errors import HostAccessError, HostError, HostKeyError, HostUnreachableError
-
-if TYPE_CHECKING:
-    import paramiko
+from host.errors import HostAccessError, HostError, HostUnreachableError
+from host.ssh import Connection, lost
 
 _REMOTE = ("common", "answers", "facts", "change", "main")
 _DOCKER = ("common", "docker", "docker_journal", "docker_volumes", "docker_steps", "docker_verbs")
 """What is sent besides, or alone, for a request about compose projects."""
 _HERE = Path(__file__).parent / "remote"
 PYTHON = "python3 -I -S -"
-REQUEST_SECONDS = 180.0
 
 
 def ask(access: Access, request: Mapping[str, Any]) -> Any:
@@ -32,8 +23,8 @@ def ask(access: Access, request: Mapping[str, Any]) -> Any:
 
     :raises HostError: where the server cannot be asked, or refuses; the latter with its `stage`.
     """
-    with _connected(access) as client:
-        return _asked(access, client, request)
+    with Connection(access) as connection:
+        return _asked(access, connection, request)
 
 
 class Session:
@@ -41,8 +32,7 @@ class Session:
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        self._open = ExitStack()
-        self._client: paramiko.SSHClient | None = None
+        self._connection: Connection | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -52,30 +42,29 @@ class Session:
 
     def close(self) -> None:
         """End it; the next request begins another one."""
-        self._client = None
-        self._open.close()
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     def ask(self, request: Mapping[str, Any]) -> Any:
         """The server's answer, as :func:`ask` has it."""
-        transport = self._client.get_transport() if self._client else None
-        if self._client is None or transport is None or not transport.is_active():
+        if self._connection is None or not self._connection.is_open:
             self.close()
-            self._client = self._open.enter_context(_connected(self.access))
+            self._connection = Connection(self.access)
         try:
-            return _asked(self.access, self._client, request)
+            return _asked(self.access, self._connection, request)
         except HostUnreachableError:
             self.close()
             raise
 
 
-def _asked(access: Access, client: paramiko.SSHClient, request: Mapping[str, Any]) -> Any:
-    program = source(request)
-    output, errors, code = _run(access, client, ("sudo -n " if access.sudo else "") + PYTHON, program)
-    last = output.rstrip().rpartition("\n")[2]
+def _asked(access: Access, connection: Connection, request: Mapping[str, Any]) -> Any:
+    ended = connection.run(("sudo -n " if access.sudo else "") + PYTHON, source(request))
+    last = ended.output.rstrip().rpartition("\n")[2]
     try:
         answer = json.loads(last)
     except ValueError as err:
-        raise _no_answer(access, errors, code) from err
+        raise _no_answer(access, ended.errors, ended.code) from err
     if not answer["ok"]:
         raise RefusedError(access, answer["stage"], answer["words"])
     return answer["answer"]
@@ -168,121 +157,6 @@ def _modules(request: Mapping[str, Any]) -> tuple[str, ...]:
     return (*_DOCKER, *_REMOTE[1:]) if "run" in request else _REMOTE
 
 
-def _without_invoke() -> None:
-    """Import paramiko without the task runner that it takes half of its time for.
-
-    It needs that for one directive of ssh_config (`Match exec`), and such a file is never read here.
-    """
-    if "paramiko" in sys.modules or "invoke" in sys.modules:
-        return
-    sys.modules["invoke"] = None  # type: ignore[assignment]  # what is None there cannot be imported
-    try:
-        import paramiko  # noqa: F401
-    finally:
-        del sys.modules["invoke"]
-
-
-@contextmanager
-def _connected(access: Access) -> Iterator[paramiko.SSHClient]:
-    _without_invoke()
-    import paramiko
-
-    client = paramiko.SSHClient()
-    name = access.address if access.port == 22 else f"[{access.address}]:{access.port}"
-    kind, key = access.host_key.split()
-    entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{name} {kind} {key}")
-    if entry is None or entry.key is None:
-        raise HostKeyError(
-            f"the host key of {access.address} cannot be read: {kind}", "", "give its ed25519 key, for one"
-        )
-    client.get_host_keys().add(name, kind, entry.key)
-    client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    try:
-        _connect(access, client)
-        yield client
-    finally:
-        client.close()
-
-
-def _connect(access: Access, client: paramiko.SSHClient) -> None:
-    import paramiko
-
-    try:
-        client.connect(
-            access.address,
-            access.port,
-            access.user,
-            pkey=_private_key(access),
-            look_for_keys=False,
-            allow_agent=access.key_file is None and access.private_key is None,
-            timeout=access.timeout,
-            banner_timeout=access.timeout,
-            auth_timeout=access.timeout,
-        )
-    except paramiko.BadHostKeyException as err:
-        raise _other_server(
-            access,
-            err.key.get_fingerprint_sha256()
-            if hasattr(err.key, "get_fingerprint_sha256")
-            else _fingerprint(err.key.get_base64()),
-        ) from err
-    except paramiko.AuthenticationException as err:
-        key = access.key_file or ("the key in the configuration" if access.private_key else "the SSH agent's keys")
-        raise HostAccessError(
-            f"{access.address} does not let {access.user} in with {key}",
-            "nothing was read or changed on the server",
-            "put the public key into its ~/.ssh/authorized_keys, or name another key with FLOWMASTER_HOST_KEY_FILE",
-        ) from err
-    except paramiko.SSHException as err:
-        if "not found in known_hosts" in str(err) or "host key" in str(err).lower():
-            raise _other_server(access, "a key of another type") from err
-        raise _unreachable(access, str(err)) from err
-    except (OSError, EOFError) as err:
-        raise _unreachable(access, _reason(err, access.timeout)) from err
-
-
-def _private_key(access: Access) -> paramiko.PKey | None:
-    import paramiko
-
-    if access.key_file is None and access.private_key is None:
-        return None
-    try:
-        if access.key_file is not None:
-            return paramiko.PKey.from_path(access.key_file)
-        return _parsed(access.private_key or "")
-    except (OSError, ValueError, TypeError, paramiko.SSHException) as err:
-        words = getattr(err, "strerror", None) or str(err) or type(err).__name__
-        raise HostAccessError(
-            f"{access.key_file or 'the key in the configuration'} cannot be used as an SSH key: {words}",
-            "nothing was read or changed on the server",
-            "name a private key without a passphrase in FLOWMASTER_HOST_KEY_FILE, or use an SSH agent",
-        ) from err
-
-
-def _parsed(text: str) -> paramiko.PKey:
-    import paramiko
-
-    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
-        with suppress(paramiko.SSHException):
-            return kind.from_private_key(io.StringIO(text))
-    raise ValueError("neither ed25519 nor ECDSA nor RSA")
-
-
-def _run(access: Access, client: paramiko.SSHClient, command: str, text: str) -> tuple[str, str, int]:
-    import paramiko
-
-    try:
-        stdin, stdout, stderr = client.exec_command(command, timeout=REQUEST_SECONDS)
-        # whoever ends before it has read everything, as sudo does, says why
-        with suppress(OSError):
-            stdin.write(text.encode("utf-8", "surrogateescape"))
-            stdin.channel.shutdown_write()
-        output, errors = stdout.read().decode(), stderr.read().decode("utf-8", "replace")
-        return output, errors, stdout.channel.recv_exit_status()
-    except (OSError, EOFError, paramiko.SSHException) as err:
-        raise _lost(access, _reason(err, REQUEST_SECONDS)) from err
-
-
 def _no_answer(access: Access, errors: str, code: int) -> HostError:
     words = " ".join(errors.split())[:300]
     if access.sudo and ("password is required" in words or "no tty present" in words or "a terminal is" in words):
@@ -303,49 +177,8 @@ def _no_answer(access: Access, errors: str, code: int) -> HostError:
             "it carries out what is asked",
             "apt-get install python3-minimal",
         )
-    if code == -1:
-        return _lost(access, "it closed the connection")
+    if not code and not words:
+        return lost(access, "it closed the connection")
     return HostError(
         f"{access.address}: the request ended with {code}: {words}", "what was begun was finished or undone"
     )
-
-
-def _lost(access: Access, reason: str) -> HostUnreachableError:
-    return HostUnreachableError(
-        f"the connection to {access.address} was lost: {reason}",
-        "the server finishes or undoes by itself what was begun; nothing is half written",
-        "run this again: it goes on from there",
-    )
-
-
-def _unreachable(access: Access, reason: str) -> HostUnreachableError:
-    return HostUnreachableError(
-        f"{access.address} port {access.port} does not answer over SSH: {reason}",
-        "nothing was read or changed on the server",
-        "check that it is up, and host.address and host.port of the stack",
-    )
-
-
-def _other_server(access: Access, found: str) -> HostKeyError:
-    known = _fingerprint(access.host_key.split()[1])
-    return HostKeyError(
-        f"HOST KEY CHANGED: {access.address} has {found}, but the known one is {known}",
-        "somebody may be in between: nothing was sent to it, nothing read, nothing changed",
-        "only after asking its owner, out of band: correct host.hostKey (or FLOWMASTER_HOST_PUBLIC_KEY)",
-    )
-
-
-def _fingerprint(key: str) -> str:
-    digest = hashlib.sha256(base64.b64decode(key + "==")).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
-
-
-def _reason(err: Exception, seconds: float) -> str:
-    if isinstance(err, (TimeoutError, socket.timeout)):
-        return f"no answer within {seconds:g} s"
-    if isinstance(err, ConnectionRefusedError):
-        return "connection refused"
-    nested = getattr(err, "errors", None)
-    if isinstance(nested, dict) and nested:
-        return _reason(next(iter(nested.values())), seconds)
-    return getattr(err, "strerror", None) or str(err) or type(err).__name__

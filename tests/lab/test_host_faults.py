@@ -65,15 +65,12 @@ def test_another_host_key_is_refused_loudly_and_nothing_is_sent(server: Server, 
     unharmed(server)
 
 
-def test_a_key_of_another_type_is_refused(server: Server) -> None:
-    with pytest.raises(HostKeyError):
-        server.reached(host_key=f"ssh-rsa {_rsa()}").state()
-
-
-def _rsa() -> str:
-    import paramiko
-
-    return paramiko.RSAKey.generate(2048).get_base64()
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
+def test_a_key_of_another_type_is_refused(server: Server, tmp_path: Path, kind: str) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(tmp_path / "other")], check=True)
+    other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
+    with pytest.raises(HostKeyError, match="HOST KEY CHANGED"):
+        server.reached(host_key=other).state()
 
 
 def test_a_refused_key_is_named(server: Server, tmp_path: Path) -> None:

@@ -1,0 +1,273 @@
+"""An SSH connection to the server: reach it, make sure that it is the one meant, and run commands on it.
+
+libssh2 does the work (by ssh2-python): it is imported in a fraction of the time that a library in Python takes, and
+leaves the interpreter to whatever else the program does meanwhile.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from host.access import Access
+from host.errors import HostAccessError, HostError, HostKeyError, HostUnreachableError
+
+REQUEST_SECONDS = 180.0
+_CHUNK = 1 << 16
+_AGAIN = -37  # LIBSSH2_ERROR_EAGAIN
+_KINDS = {"ssh-rsa": "rsa-sha2-512,rsa-sha2-256,ssh-rsa"}
+"""By what the owner of a key of that type proves to have it, where that has other names than the key."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended. Without a word and an exit code of 0, it may also have been cut off."""
+
+    output: str
+    errors: str
+    code: int
+
+
+class Connection:
+    """A connection that is up: the server has proved its key, and let the user in.
+
+    :raises HostKeyError: where somebody else answers; nothing was sent to it.
+    :raises HostAccessError: where the user is not let in, or the key is none.
+    :raises HostUnreachableError: where nobody answers.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        key = _private_key(access)
+        try:
+            self._socket = socket.create_connection((access.address, access.port), access.timeout)
+        except OSError as err:
+            raise _unreachable(access, _reason(err, access.timeout)) from err
+        self._socket.setblocking(False)  # libssh2 waits by itself
+        try:
+            self._session = _verified(access, self._socket)
+            self._log_in(key)
+            # from here on with this program's own patience, and open to Ctrl-C
+            self._session.set_blocking(False)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it; safe to be called again."""
+        from ssh2.exceptions import SSH2Error
+
+        with suppress(SSH2Error):
+            self._session.disconnect()
+        self._socket.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has not ended it, as far as it has been heard of."""
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def run(self, command: str, text: str = "", seconds: float = REQUEST_SECONDS) -> Ended:
+        """Run a command, with this text on its standard input.
+
+        :raises HostUnreachableError: where the connection is lost, or nothing was heard to the end in that time.
+        """
+        from ssh2.exceptions import SSH2Error
+
+        deadline = time.monotonic() + seconds
+        try:
+            return self._run(command, text.encode("utf-8", "surrogateescape"), deadline)
+        except SSH2Error as err:
+            raise lost(self._access, _said(self._session, err)) from err
+        except OSError as err:
+            raise lost(self._access, _reason(err, seconds)) from err
+
+    def _run(self, command: str, text: bytes, deadline: float) -> Ended:
+        channel = self._done(deadline, self._session.open_session)
+        self._done(deadline, channel.execute, command)
+        output, errors = bytearray(), bytearray()
+        while True:
+            if text:
+                text = text[channel.write(text)[1] :]
+                if not text:
+                    self._done(deadline, channel.send_eof)
+            # reading the one takes in what has come of the other, too
+            while _taken(channel.read, output) + _taken(channel.read_stderr, errors):
+                pass
+            # whoever ends before it has read everything, as sudo does, has said why
+            if channel.eof():
+                break
+            self._wait(deadline)
+        self._done(deadline, channel.close)
+        self._done(deadline, channel.wait_closed)
+        return Ended(output.decode(), errors.decode("utf-8", "replace"), channel.get_exit_status())
+
+    def _done(self, deadline: float, do: Callable[..., Any], *words: Any) -> Any:
+        """The result of something that libssh2 is asked for again until it has one."""
+        while (result := do(*words)) == _AGAIN:
+            self._wait(deadline)
+        return result
+
+    def _wait(self, deadline: float) -> None:
+        """Until the connection can be read, or written to where that is what libssh2 waits for."""
+        from ssh2.session import LIBSSH2_SESSION_BLOCK_OUTBOUND
+
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        poll, directions = select.poll(), self._session.block_directions()
+        poll.register(self._socket, select.POLLIN | (directions & LIBSSH2_SESSION_BLOCK_OUTBOUND and select.POLLOUT))
+        poll.poll(remaining * 1000)
+
+    def _log_in(self, key: bytes | None) -> None:
+        from ssh2 import exceptions
+
+        access = self._access
+        try:
+            if key is None:
+                self._session.agent_auth(access.user)
+            else:
+                self._session.userauth_publickey_frommemory(access.user, key)
+        except exceptions.FileError as err:
+            raise _unusable(access, "it is none, or has a passphrase") from err
+        except (exceptions.AgentError, exceptions.AuthenticationError, exceptions.PublickeyUnverifiedError) as err:
+            raise _not_let_in(access) from err
+        except exceptions.SSH2Error as err:
+            raise _unreachable(access, _said(self._session, err)) from err
+
+
+def _taken(read: Callable[[int], tuple[int, bytes]], into: bytearray) -> int:
+    """How much there was to be read at once."""
+    size, part = read(_CHUNK)
+    into.extend(part if size > 0 else b"")
+    return max(size, 0)
+
+
+def _verified(access: Access, connected: socket.socket) -> Any:
+    """A session with a server that has proved to have the known key."""
+    from ssh2 import exceptions
+
+    kind, key = access.host_key.split()
+    try:
+        known = _raw(key)
+        session = _shaken(access, connected, _KINDS.get(kind, kind))
+    except (exceptions.MethodNotSupported, ValueError) as err:
+        raise HostKeyError(
+            f"the host key of {access.address} cannot be read: {kind}", "", "give its ed25519 key, for one"
+        ) from err
+    except exceptions.KexFailureError as err:
+        raise _other_server(access, "a key of another type") from err
+    if known != session.hostkey()[0]:
+        raise _other_server(access, _fingerprint(session.hostkey()[0]))
+    return session
+
+
+def _shaken(access: Access, connected: socket.socket, kinds: str) -> Any:
+    from ssh2 import exceptions
+    from ssh2.session import LIBSSH2_METHOD_HOSTKEY, Session
+
+    session = Session()
+    session.set_timeout(int(access.timeout * 1000))
+    session.method_pref(LIBSSH2_METHOD_HOSTKEY, kinds)
+    try:
+        session.handshake(connected)
+    except exceptions.KexFailureError:
+        raise
+    except exceptions.Timeout as err:
+        raise _unreachable(access, f"no answer within {access.timeout:g} s") from err
+    except exceptions.SSH2Error as err:
+        raise _unreachable(access, _said(session, err)) from err
+    return session
+
+
+def _said(session: Any, err: Exception) -> str:
+    """What libssh2 says of it."""
+    words = session.last_error() or type(err).__name__
+    return words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
+
+
+def _private_key(access: Access) -> bytes | None:
+    """The key's file as it is; None where an agent is asked."""
+    if access.key_file is None:
+        return access.private_key.encode() if access.private_key is not None else None
+    try:
+        return Path(access.key_file).read_bytes()
+    except OSError as err:
+        raise _unusable(access, err.strerror or str(err)) from err
+
+
+def _unusable(access: Access, reason: str) -> HostAccessError:
+    return HostAccessError(
+        f"{access.key_file or 'the key in the configuration'} cannot be used as an SSH key: {reason}",
+        "nothing was read or changed on the server",
+        "name a private key without a passphrase in FLOWMASTER_HOST_KEY_FILE, or use an SSH agent",
+    )
+
+
+def _not_let_in(access: Access) -> HostAccessError:
+    key = access.key_file or ("the key in the configuration" if access.private_key else "the SSH agent's keys")
+    return HostAccessError(
+        f"{access.address} does not let {access.user} in with {key}",
+        "nothing was read or changed on the server",
+        "put the public key into its ~/.ssh/authorized_keys, or name another key with FLOWMASTER_HOST_KEY_FILE",
+    )
+
+
+def lost(access: Access, reason: str) -> HostUnreachableError:
+    """That the connection ended in the middle."""
+    return HostUnreachableError(
+        f"the connection to {access.address} was lost: {reason}",
+        "the server finishes or undoes by itself what was begun; nothing is half written",
+        "run this again: it goes on from there",
+    )
+
+
+def _unreachable(access: Access, reason: str) -> HostUnreachableError:
+    return HostUnreachableError(
+        f"{access.address} port {access.port} does not answer over SSH: {reason}",
+        "nothing was read or changed on the server",
+        "check that it is up, and host.address and host.port of the stack",
+    )
+
+
+def _other_server(access: Access, found: str) -> HostError:
+    known = _fingerprint(_raw(access.host_key.split()[1]))
+    return HostKeyError(
+        f"HOST KEY CHANGED: {access.address} has {found}, but the known one is {known}",
+        "somebody may be in between: nothing was sent to it, nothing read, nothing changed",
+        "only after asking its owner, out of band: correct host.hostKey (or FLOWMASTER_HOST_PUBLIC_KEY)",
+    )
+
+
+def _raw(key: str) -> bytes:
+    return base64.b64decode(key + "=" * (-len(key) % 4))
+
+
+def _fingerprint(key: bytes) -> str:
+    return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
+
+
+def _reason(err: Exception, seconds: float) -> str:
+    if isinstance(err, TimeoutError):
+        return f"no answer within {seconds:g} s"
+    if isinstance(err, ConnectionRefusedError):
+        return "connection refused"
+    return getattr(err, "strerror", None) or str(err) or type(err).__name__

@@ -1,0 +1,61 @@
+"""The connection to the server itself: what goes in and comes out, however much, and what is said when it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from host.errors import HostUnreachableError
+from host.ssh import Connection, Ended
+from lab.twin import Twin
+from tests.lab.server import Server
+
+MANY = 3_000_000
+"""More than a channel's window holds."""
+
+
+@pytest.fixture
+def server(twin: Twin) -> Server:
+    return Server.of(twin)
+
+
+@pytest.fixture
+def connection(server: Server) -> Iterator[Connection]:
+    with Connection(server.access) as connection:
+        yield connection
+
+
+def test_a_command_gets_its_input_and_its_words_come_back(connection: Connection) -> None:
+    assert connection.run("cat; echo wrong >&2; exit 7", "žluťoučký ☃\n") == Ended("žluťoučký ☃\n", "wrong\n", 7)
+    assert connection.run("true") == Ended("", "", 0)
+
+
+def test_much_goes_in_and_out(connection: Connection) -> None:
+    text = "0123456789" * (MANY // 10)
+    assert connection.run("cat", text) == Ended(text, "", 0)
+    ended = connection.run(f"head -c {MANY} /dev/zero | tr '\\0' e >&2; echo done")
+    assert (ended.output, len(ended.errors)) == ("done\n", MANY)
+
+
+def test_a_command_that_ends_without_reading_its_input_has_said_why(connection: Connection) -> None:
+    assert connection.run("echo no >&2; exit 1", "x" * MANY) == Ended("", "no\n", 1)
+
+
+def test_a_command_that_takes_too_long_is_left_to_itself(connection: Connection) -> None:
+    begun = time.monotonic()
+    with pytest.raises(HostUnreachableError, match=r"no answer within 0.5 s"):
+        connection.run("sleep 30", seconds=0.5)
+    assert time.monotonic() - begun < 10
+    assert connection.is_open
+
+
+def test_a_connection_that_is_cut_is_noticed(server: Server, connection: Connection) -> None:
+    cut = threading.Timer(0.5, lambda: server.sh("pkill -f '^sshd: root@notty'"))
+    cut.start()
+    with pytest.raises(HostUnreachableError, match="was lost"):
+        connection.run("sleep 30")
+    cut.join()
+    assert not connection.is_open
