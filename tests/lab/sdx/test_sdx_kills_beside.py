@@ -1,0 +1,36 @@
+"""The other moves of SDX killed at every step, and exchanges that are taken back after a kill: nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.compose import Phase
+from migration import steps
+from tests.lab.operate import Operator
+from tests.lab.sdx.kills import moved, taken_back
+from tests.lab.server import Server
+from tests.lab.test_faults import Update
+
+DOCKER, SHADOW, CLUSTER, RETIRED = Phase
+# to and fro, so that each begins where the one before ended
+CASES = [
+    *[(*way, step) for step in (1, 2) for way in ((DOCKER, SHADOW), (SHADOW, DOCKER))],
+    (DOCKER, SHADOW, 3),
+    *[(CLUSTER, RETIRED, step) for step in (1, 2, 3)],
+    (RETIRED, CLUSTER, 1),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "step"), CASES, ids=[f"{a}-{b}-{step}" for a, b, step in CASES])
+def test_killed_at_a_step_it_is_finished_by_the_next_run(
+    operator: Operator, server: Server, begun: list[Update], before: Phase, after: Phase, step: int
+) -> None:
+    moved(operator, server, begun, (before, after), step)
+
+
+@pytest.mark.parametrize("step", [steps.COPY, steps.READS, steps.OPEN])
+@pytest.mark.parametrize("way", [(CLUSTER, SHADOW), (SHADOW, CLUSTER)], ids=["backwards", "forwards"])
+def test_killed_at_a_step_it_can_be_taken_back(
+    operator: Operator, server: Server, begun: list[Update], way: tuple[Phase, Phase], step: int
+) -> None:
+    taken_back(operator, server, begun, way, step)
