@@ -22,7 +22,7 @@ COLOURS: Mapping[FindingClass | None, str] = {
     FindingClass.CONFLICT: "#ad1457",
     FindingClass.UNKNOWN: "#8e24aa",
 }
-_ASLEEP = "#9e9e9e"
+_ASLEEP, _GROUND = "#9e9e9e", "#fafafa"
 _WIDTH, _BOX, _HIGH, _STEP = 1200, 168, 40, 52
 _COLUMNS = 3
 _LEFT, _ROUTED, _INSIDE, _RIGHT = 24, 264, 470, 1014
@@ -61,7 +61,7 @@ def svg(settings: Settings, whole: Overview) -> str:
     parts = [_head(height, whole)]
     parts += [_arrow(proxy, boxes[name], path) for name, path in routed.items() if name in boxes]
     parts += [_draw(box) for box in (proxy, *boxes.values(), *outside)]
-    parts.append(_legend(height, whole.report))
+    parts.append(_legend(height, whole.report, {box.colour for box in (proxy, *boxes.values(), *outside)}))
     parts.append("</svg>\n")
     return "\n".join(parts)
 
@@ -94,7 +94,8 @@ def _outside(settings: Settings, whole: Overview) -> list[_Box]:
         colour = COLOURS[FindingClass.UNKNOWN] if line is None or line.well is None else COLOURS[None]
         if line is not None and line.well is False:
             colour = COLOURS[FindingClass.UNHEALTHY]
-        words = line.words.partition(";")[0] if line else ""
+        parts = line.words.split("; ") if line else [""]
+        words = parts[1] if line is not None and line.well is False and len(parts) > 1 else parts[0]
         boxes.append(_Box(_RIGHT, _TOP + 20 + index * _STEP, what, words, colour))
     return boxes
 
@@ -117,7 +118,7 @@ def _head(height: float, whole: Overview) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:g}" role="img" '
             'font-family="system-ui, sans-serif" font-size="13">',
             f"<title>{escape(summary.headline(whole.report))}</title>",
-            f'<rect width="{_WIDTH}" height="{height:g}" fill="#fafafa"/>',
+            f'<rect width="{_WIDTH}" height="{height:g}" fill="{_GROUND}"/>',
             f'<text x="24" y="34" font-size="18" font-weight="600">{escape(summary.headline(whole.report))}</text>',
             f'<text x="24" y="56" fill="#666">{escape(summary.subject(whole.report))}</text>',
             *(f'<text x="{x}" y="{_TOP - 12}" fill="#888">{words}</text>' for x, words in _HEADS),
@@ -130,7 +131,11 @@ def _arrow(start: _Box, end: _Box, path: str) -> str:
     x1, y1, x2, y2 = start.x + start.width, start.y + _HIGH / 2, end.x, end.y + _HIGH / 2
     middle = (x1 + x2) / 2
     bend = f"M{x1:g},{y1:g} C{middle:g},{y1:g} {middle:g},{y2:g} {x2:g},{y2:g}"
-    label = f'<text x="{x2 - 6:g}" y="{y2 - 5:g}" font-size="11" fill="#555" text-anchor="end">{escape(path)}</text>'
+    # with a rim, so that the line behind it does not strike it through
+    label = (
+        f'<text x="{x2 - 6:g}" y="{y2 - 5:g}" font-size="11" fill="#555" text-anchor="end" '
+        f'stroke="{_GROUND}" stroke-width="4" paint-order="stroke">{escape(path)}</text>'
+    )
     return f'<path d="{bend}" fill="none" stroke="#888" stroke-width="1.5"/>{label}'
 
 
@@ -156,9 +161,14 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _legend(height: float, report: Report) -> str:
+def _legend(height: float, report: Report, used: set[str]) -> str:
+    """What the colours mean: those that are always told, those of findings, and whatever else was drawn."""
     entries = [("as declared", COLOURS[None]), ("at 0 replicas", _ASLEEP)]
-    entries += [(f"{cls} ({report.counts[cls]})", COLOURS[cls]) for cls in FindingClass if report.counts[cls]]
+    for cls in FindingClass:
+        if report.counts[cls]:
+            entries.append((f"{cls} ({report.counts[cls]})", COLOURS[cls]))
+        elif COLOURS[cls] in used:
+            entries.append((str(cls), COLOURS[cls]))
     parts = []
     for index, (words, colour) in enumerate(entries):
         x = 24 + index * 140

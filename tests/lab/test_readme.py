@@ -1,4 +1,4 @@
-"""The README's tour, command by command, with what each is said to end with."""
+"""The README's tour, command by command, with what each is said to end with, and the report as it is shown there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab import screens
 from tests.lab.clone import ROOT, Clone
 
 TOUR = "## A tour of ten minutes"
@@ -20,16 +21,25 @@ def commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line]
 
 
+def test_the_commands_that_the_screens_are_taken_of_are_those_of_the_tour() -> None:
+    by_hand = [line for line in commands() if line.startswith("kubectl --namespace flowmaster ")]
+    assert by_hand[1:] == [f"kubectl --namespace flowmaster {words}" for words in screens.BY_HAND]
+
+
 def test_the_tour_goes_as_it_says(deployed: Clone) -> None:
-    whole, lines = deployed.pod_uids(), commands()
+    whole, lines, seen = deployed.pod_uids(), commands(), list[str]()
     assert len(lines) > 10
     for line in lines:
         expected = int(match[1]) if (match := ENDS_WITH.search(line)) else 0
         # CI, so that `make up` does not ask; the line itself, as it would be typed.
         run = deployed.run("bash", "-c", line, env={"CI": "true", "FLOWMASTER_TWIN": deployed.twin.name})
         assert run.code == expected, f"{line}\n{run.output}"
+        if line.startswith("uv run flowmaster drift ") and not seen:
+            seen.append(run.output.strip("\n"))
     changed = {name for name, uids in deployed.pod_uids().items() if uids != whole[name]}
     assert changed <= {"frontend", "manager-app"}
+    shown = screens.block(screens.README.read_text(), "drift").strip("\n")
+    assert screens.timeless(seen[0]).splitlines() == screens.timeless(shown).splitlines()
 
 
 @pytest.fixture(autouse=True, scope="module")

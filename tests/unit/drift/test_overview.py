@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -20,10 +19,10 @@ from drift.overview import Known, Overview, memory, overview
 from drift.report import overview as terminal
 from drift.report import topology
 from host.nginx import Container, HostState, Nginx
+from lab import screens
 
 NOW = datetime(2026, 2, 8, 7, 0, tzinfo=UTC)
 NAMESPACE = "flowmaster"
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def container(name: str, project: str, **how: str) -> Container:
@@ -174,12 +173,12 @@ def test_a_service_that_does_not_answer_is_a_failure_in_junit(demo: Settings) ->
 def test_the_picture_and_the_screen_in_the_documentation_are_what_the_commands_make_today(
     demo: Settings, whole: Overview
 ) -> None:
-    """`flowmaster status >docs/status.txt` and `flowmaster topology --output docs/topology.svg`, on a twin."""
-    kept = ElementTree.parse(ROOT / "docs/topology.svg").getroot()  # noqa: S314  our own
+    """They are taken by `python -m lab.screens`; the report beside them is held by the test of the tour, on a twin."""
+    kept = ElementTree.parse(screens.PICTURE).getroot()  # noqa: S314  our own
     made = ElementTree.fromstring(topology.svg(demo, whole))  # noqa: S314  made here
     assert {element.text for element in kept.iter()} >= set(demo.services)
     assert {(e.tag, *sorted(e.keys())) for e in kept.iter()} == {(e.tag, *sorted(e.keys())) for e in made.iter()}
-    screen = (ROOT / "docs/status.txt").read_text().splitlines()
+    screen = screens.block(screens.README.read_text(), "status").splitlines()
     today = list(terminal.lines(whole, coloured=False))
     assert screen[1].split() == today[1].split()
     assert [line.split()[0] for line in screen[2:32]] == [line.split()[0] for line in today[2:32]]
