@@ -128,7 +128,7 @@ class Users:
     def _go_on(self, work: Callable[[], None]) -> None:
         while not self._stop.is_set():
             work()
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def _write(self, numbers: Iterator[int], size: int = 20, keys: int = 100) -> None:
         """One more number into the next of some keys that nobody else writes to."""
@@ -151,7 +151,7 @@ class Users:
 
     def _write_big(self, numbers: Iterator[int]) -> None:
         self._write(numbers, 200_000, 10)
-        time.sleep(0.2)
+        time.sleep(0.5)
 
     def _read(self) -> None:
         if not self.kept:
