@@ -250,12 +250,15 @@ def test_of_two_updates_the_second_says_who_holds_the_lock_and_since_when(
 ) -> None:
     first = begin()
     first.reached(r"Updating \(")
+    # held as long as it takes to look, however busy the machine
+    first.process.send_signal(signal.SIGSTOP)
     held = changed.run("flowmaster", "unlock", code=1).stderr
     assert re.match(
         rf"error: stack demo is locked by \S+@\S+ \(process {first.process.pid}\) since 20[-0-9: ]+ UTC, \d+ s ago",
         held,
     )
     second = changed.up(code=None)
+    first.process.send_signal(signal.SIGCONT)
     assert second.code != 0
     assert f"(pid {first.process.pid}) at 20" in second.text
     assert first.ended() == 0, first.text

@@ -27,6 +27,9 @@ def test_the_commands_that_the_screens_are_taken_of_are_those_of_the_tour() -> N
 
 
 def test_the_tour_goes_as_it_says(deployed: Clone) -> None:
+    # as it is declared, should an earlier attempt have come half of the way
+    deployed.succeeds(deployed.run("pulumi", "config", "set", "--path", "flowmaster:services.manager-app.tag", "r30"))
+    deployed.succeeds(deployed.up())
     whole, lines, seen = deployed.pod_uids(), commands(), list[str]()
     assert len(lines) > 10
     for line in lines:
@@ -38,8 +41,10 @@ def test_the_tour_goes_as_it_says(deployed: Clone) -> None:
             seen.append(run.output.strip("\n"))
     changed = {name for name, uids in deployed.pod_uids().items() if uids != whole[name]}
     assert changed <= {"frontend", "manager-app"}
-    shown = screens.block(screens.README.read_text(), "drift").strip("\n")
-    assert screens.timeless(seen[0]).splitlines() == screens.timeless(shown).splitlines()
+    shown = screens.timeless(screens.block(screens.README.read_text(), "drift")).splitlines()
+    # a busy machine may have more to tell: of pods that take long to start
+    assert set(shown[:-1]) <= set(screens.timeless(seen[0]).splitlines()), seen[0]
+    assert "1 drift, 1 foreign" in seen[0]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -38,14 +38,14 @@ def test_in_docker(operator: Operator, server: Server) -> None:
     server.sh("docker stop sdx-frontend")
     healed(operator, {("drift", "Container/sdx-frontend", "state")})
     server.sh(f"cd /opt/sdx; {COMPOSE} run --detach --no-deps --name sdx-extra backend")
-    server.sh("cp /opt/sdx/docker-compose.yml /root/kept.yml; echo '# edited' >> /opt/sdx/docker-compose.yml")
+    server.sh("cp /opt/sdx/docker-compose.yml /run/kept.yml; echo '# edited' >> /opt/sdx/docker-compose.yml")
     found = findings(operator)
     assert {(f["class"], named(f)) for f in found} == {
         ("foreign", "Container/sdx-extra"),
         ("stale", "ComposeProject/sdx"),
     }
     assert all("flowmaster compose sdx" in f["note"] for f in found)
-    server.sh("docker rm --force sdx-extra; cp /root/kept.yml /opt/sdx/docker-compose.yml")
+    server.sh("docker rm --force sdx-extra; cp /run/kept.yml /opt/sdx/docker-compose.yml")
     assert told(operator) == set()
 
 
@@ -56,8 +56,8 @@ def test_another_image_and_other_variables(operator: Operator, server: Server) -
             "mcp-server": {"environment": {"EXTRA": "x"}},
         }
     }
-    server.twin.exec(["tee", "/root/override.json"], text=json.dumps(override))
-    files = "--file /opt/sdx/docker-compose.yml --file /root/override.json"
+    server.twin.exec(["tee", "/run/override.json"], text=json.dumps(override))
+    files = "--file /opt/sdx/docker-compose.yml --file /run/override.json"
     server.sh(f"cd /opt/sdx; {COMPOSE} {files} up --detach")
     assert told(operator) == {
         ("stale", "ComposeProject/sdx", f"services[{path}]")

@@ -94,7 +94,7 @@ def test_a_compose_file_that_is_gone_edited_or_invalid(operator: Operator, serve
     phase(operator, SHADOW)
     operator.up()
     file = f"{FOLDER}/docker-compose.yml"
-    server.sh(f"mv {file} /root/kept.yml")
+    server.sh(f"mv {file} /run/kept.yml")
     refused(operator, server, CLUSTER, f"{file} is gone from the server", stays=SHADOW)
     phase(operator, SHADOW)
     said = operator.run("flowmaster", "compose", SDX, code=1).stderr
@@ -104,7 +104,7 @@ def test_a_compose_file_that_is_gone_edited_or_invalid(operator: Operator, serve
     phase(operator, SHADOW)
     said = operator.run("flowmaster", "compose", SDX, code=1).stderr
     assert "docker compose config:" in said
-    server.sh(f"cp /root/kept.yml {file}")
+    server.sh(f"cp /run/kept.yml {file}")
 
 
 def test_a_container_that_is_not_in_the_file(operator: Operator, server: Server) -> None:
