@@ -25,9 +25,9 @@ _ONLY_THERE = ("HOSTNAME", "KUBERNETES_")
 
 
 @pytest.fixture(scope="module")
-def both(twin: Twin) -> Iterator[Both]:
+def both(empty_twin: Twin) -> Iterator[Both]:
     """The project on both sides."""
-    with on_both_sides(twin) as found:
+    with on_both_sides(empty_twin) as found:
         yield found
 
 
