@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from host.access import Access
-from host.errors import HostAccessError, HostError, HostKeyError, HostUnreachableError
+from host.errors import HostAccessError, HostKeyError, HostUnreachableError
 
 REQUEST_SECONDS = 180.0
 _CHUNK = 1 << 16
@@ -164,37 +164,27 @@ def _taken(read: Callable[[int], tuple[int, bytes]], into: bytearray) -> int:
 def _verified(access: Access, connected: socket.socket) -> Any:
     """A session with a server that has proved to have the known key."""
     from ssh2 import exceptions
+    from ssh2.session import LIBSSH2_METHOD_HOSTKEY, Session
 
     kind, key = access.host_key.split()
+    session = Session()
+    session.set_timeout(int(access.timeout * 1000))
     try:
         known = _raw(key)
-        session = _shaken(access, connected, _KINDS.get(kind, kind))
+        session.method_pref(LIBSSH2_METHOD_HOSTKEY, _KINDS.get(kind, kind))
+        session.handshake(connected)
     except (exceptions.MethodNotSupported, ValueError) as err:
         raise HostKeyError(
             f"the host key of {access.address} cannot be read: {kind}", "", "give its ed25519 key, for one"
         ) from err
     except exceptions.KexFailureError as err:
         raise _other_server(access, "a key of another type") from err
-    if known != session.hostkey()[0]:
-        raise _other_server(access, _fingerprint(session.hostkey()[0]))
-    return session
-
-
-def _shaken(access: Access, connected: socket.socket, kinds: str) -> Any:
-    from ssh2 import exceptions
-    from ssh2.session import LIBSSH2_METHOD_HOSTKEY, Session
-
-    session = Session()
-    session.set_timeout(int(access.timeout * 1000))
-    session.method_pref(LIBSSH2_METHOD_HOSTKEY, kinds)
-    try:
-        session.handshake(connected)
-    except exceptions.KexFailureError:
-        raise
     except exceptions.Timeout as err:
         raise _unreachable(access, f"no answer within {access.timeout:g} s") from err
     except exceptions.SSH2Error as err:
         raise _unreachable(access, _said(session, err)) from err
+    if known != session.hostkey()[0]:
+        raise _other_server(access, _fingerprint(session.hostkey()[0]))
     return session
 
 
@@ -248,7 +238,7 @@ def _unreachable(access: Access, reason: str) -> HostUnreachableError:
     )
 
 
-def _other_server(access: Access, found: str) -> HostError:
+def _other_server(access: Access, found: str) -> HostKeyError:
     known = _fingerprint(_raw(access.host_key.split()[1]))
     return HostKeyError(
         f"HOST KEY CHANGED: {access.address} has {found}, but the known one is {known}",

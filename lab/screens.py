@@ -11,11 +11,11 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from lab.twin import Twin, TwinError
+from lab.twin.api import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 README, PICTURE = ROOT / "README.md", ROOT / "docs" / "topology.svg"
@@ -26,7 +26,8 @@ BY_HAND = (
 """Arguments of kubectl: what the README's tour changes, too."""
 SCREENS: Mapping[str, str] = {"drift": "flowmaster drift", "status": "flowmaster status"}
 """Commands by the name of the block that shows what they say."""
-_DRIFT = 2
+_DRIFT, _ATTENTION = 2, 4
+_PATIENCE = 900.0
 _MARK = "<!-- screen: {} -->\n```\n"
 _END = "```\n<!-- end -->"
 
@@ -70,8 +71,11 @@ def take(twin: Twin) -> None:
             raise TwinError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    while "unhealthy" in run("flowmaster", "drift", codes=(0, 4)):
-        time.sleep(5)  # what crashed while the server was made by hand counts for a while
+    def report() -> str:
+        return run("flowmaster", "drift", codes=(0, _ATTENTION))
+
+    # what crashed while the server was made by hand counts for a while
+    wait_until("a calm server", lambda: "unhealthy" not in report(), _PATIENCE, report, pause=5)
     run("flowmaster", "smoke")
     for words in BY_HAND:
         run("kubectl", "--namespace", "flowmaster", *words.split())

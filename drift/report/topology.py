@@ -60,8 +60,9 @@ def svg(settings: Settings, whole: Overview) -> str:
     height = max(box.y for box in (*boxes.values(), *outside)) + _HIGH + 96
     parts = [_head(height, whole)]
     parts += [_arrow(proxy, boxes[name], path) for name, path in routed.items() if name in boxes]
-    parts += [_draw(box) for box in (proxy, *boxes.values(), *outside)]
-    parts.append(_legend(height, whole.report, {box.colour for box in (proxy, *boxes.values(), *outside)}))
+    drawn = (proxy, *boxes.values(), *outside)
+    parts += [_draw(box) for box in drawn]
+    parts.append(_legend(height, whole.report, {box.colour for box in drawn}))
     parts.append("</svg>\n")
     return "\n".join(parts)
 

@@ -50,32 +50,30 @@ def finishes(operator: Operator, server: Server, word: Phase) -> None:
     assert operator.report()["findings"] == []
 
 
-def moved(operator: Operator, server: Server, begun: list[Update], way: tuple[Phase, Phase], step: int) -> None:
-    """Killed at a step of a move, all of it or the command alone, it is finished by the next run; nobody noticed."""
+def killed(
+    operator: Operator,
+    server: Server,
+    begun: list[Update],
+    way: tuple[Phase, Phase],
+    step: int,
+    *,
+    everything: bool,
+    end: Phase,
+) -> None:
+    """Killed at a step of a move, it is finished or taken back by the next run, as the stack then says; all is whole.
+
+    :param way: from where to where it goes.
+    :param everything: all of the update is killed, else its command alone.
+    :param end: where the stack says that it is to be, after the kill.
+    """
     be_in(operator, server, way[0])
     phase(operator, way[1], skip=False)
     with Users(server.access.address) as users:
-        kill_at(operator, begun, step, everything=step % 2 == 0)
+        kill_at(operator, begun, step, everything=everything)
         time.sleep(0.5)
-        finishes(operator, server, way[1])
+        phase(operator, end)
+        finishes(operator, server, end)
         users.settle()
-    unharmed(users)
-
-
-def taken_back(operator: Operator, server: Server, begun: list[Update], way: tuple[Phase, Phase], step: int) -> None:
-    """Killed at a step of a move, it is taken back by the next run; nobody noticed."""
-    be_in(operator, server, way[0])
-    phase(operator, way[1], skip=False)
-    with Users(server.access.address) as users:
-        kill_at(operator, begun, step, everything=True)
-        phase(operator, way[0])
-        finishes(operator, server, way[0])
-        users.settle()
-    unharmed(users)
-
-
-def unharmed(users: Users) -> None:
-    """No wrong answer, no acknowledged write lost, no read refused."""
     assert users.wrong == []
     assert users.missing() == []
     assert users.refused_reads == []

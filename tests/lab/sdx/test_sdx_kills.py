@@ -7,7 +7,7 @@ import pytest
 from config.compose import Phase
 from migration import steps
 from tests.lab.operate import Operator
-from tests.lab.sdx.kills import moved
+from tests.lab.sdx.kills import killed
 from tests.lab.server import Server
 from tests.lab.test_faults import Update
 
@@ -23,4 +23,4 @@ FORWARDS, BACKWARDS = (Phase.SHADOW, Phase.CLUSTER), (Phase.CLUSTER, Phase.SHADO
 def test_killed_at_a_step_of_the_exchange_it_is_finished_by_the_next_run(
     operator: Operator, server: Server, begun: list[Update], way: tuple[Phase, Phase], step: int
 ) -> None:
-    moved(operator, server, begun, way, step)
+    killed(operator, server, begun, way, step, everything=step % 2 == 0, end=way[1])

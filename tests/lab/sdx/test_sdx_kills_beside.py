@@ -7,7 +7,7 @@ import pytest
 from config.compose import Phase
 from migration import steps
 from tests.lab.operate import Operator
-from tests.lab.sdx.kills import moved, taken_back
+from tests.lab.sdx.kills import killed
 from tests.lab.server import Server
 from tests.lab.test_faults import Update
 
@@ -25,7 +25,7 @@ CASES = [
 def test_killed_at_a_step_it_is_finished_by_the_next_run(
     operator: Operator, server: Server, begun: list[Update], before: Phase, after: Phase, step: int
 ) -> None:
-    moved(operator, server, begun, (before, after), step)
+    killed(operator, server, begun, (before, after), step, everything=step % 2 == 0, end=after)
 
 
 @pytest.mark.parametrize("step", [steps.COPY, steps.READS, steps.OPEN])
@@ -33,4 +33,4 @@ def test_killed_at_a_step_it_is_finished_by_the_next_run(
 def test_killed_at_a_step_it_can_be_taken_back(
     operator: Operator, server: Server, begun: list[Update], way: tuple[Phase, Phase], step: int
 ) -> None:
-    taken_back(operator, server, begun, way, step)
+    killed(operator, server, begun, way, step, everything=True, end=way[0])
