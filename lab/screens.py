@@ -63,7 +63,8 @@ def take(twin: Twin) -> None:
 
     :raises TwinError: where a command does not end as it should.
     """
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(("FLOWMASTER_", "PULUMI_"))} | twin.environment()
+    own = ("FLOWMASTER_", "PULUMI_", "COLUMNS")
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(own)} | twin.environment()
 
     def run(*argv: str, codes: tuple[int, ...] = (0,)) -> str:
         done = subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)

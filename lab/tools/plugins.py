@@ -2,11 +2,16 @@
 
 A built plugin bears the version that the Python SDK asks for. So that it never serves another project of the user,
 it goes into a Pulumi home of the project's own (`<cache>/pulumi-home`), and so does whatever the built CLI writes.
+
+Pulumi 3.259.0 writes all that a command does into a compressed and encrypted log in its home. That takes a quarter of
+a preview's processor time (docs/speed.md), there is no option against it, and where it cannot write it goes on
+without: so the project's own home has a file in the place of the folder.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -57,11 +62,13 @@ def to_build(cli: Path | None, progress: Progress) -> tuple[Program, ...]:
 
 
 def install(cli: Path, progress: Progress) -> None:
-    """Put every missing plugin into the project's home, from the user's home or from the cache.
+    """Put every missing plugin into the project's home, from the user's home or from the cache; no logs go there.
 
     Raises:
         ToolError: Pulumi refused the file.
     """
+    if uses_project_home():
+        _keep_no_logs(project_home() / "logs")
     if not missing():
         return
     with cache.locked(project_home(), lambda: progress.say("another run is installing plugins, waiting")):
@@ -76,6 +83,14 @@ def install(cli: Path, progress: Progress) -> None:
                 raise ToolError(f"plugin {program.plugin} {version} was not installed: {said}")
             _mark(program, version, _OFFICIAL if found else cache.key(program))
             progress.say(f"plugin {program.plugin} {version} installed ({_OFFICIAL if found else 'built'})")
+
+
+def _keep_no_logs(logs: Path) -> None:
+    if logs.is_dir():
+        shutil.rmtree(logs, ignore_errors=True)
+    if not logs.exists():
+        logs.parent.mkdir(parents=True, exist_ok=True)
+        logs.write_text("Pulumi's logs are not kept in this home: docs/tools.md\n")
 
 
 def _plugin_programs() -> tuple[Program, ...]:

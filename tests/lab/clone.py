@@ -70,6 +70,8 @@ class Clone:
         own = {k: v for k, v in os.environ.items() if not k.startswith(("FLOWMASTER_", "PULUMI_"))}
         # Else every run of the program would compile it anew.
         own.pop("PYTHONDONTWRITEBYTECODE", None)
+        # Else what a report looks like would depend on the terminal that the tests were started from.
+        own.pop("COLUMNS", None)
         return cls(twin, own | twin.environment())
 
     def run(self, *argv: str, text: str = "", timeout: float = 300, env: dict[str, str | None] | None = None) -> Run:

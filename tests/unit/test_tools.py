@@ -237,6 +237,19 @@ def test_a_plugin_built_from_other_sources_is_put_in_place_again(machine: Path) 
     assert missing == [(PLUGIN, COMMAND), (COMMAND,), (COMMAND,)]
 
 
+def test_the_projects_own_home_keeps_no_logs_and_the_users_is_left_alone(machine: Path) -> None:
+    (plugins.project_home() / "logs").mkdir(parents=True)
+    (plugins.project_home() / "logs" / "pulumi-20261124T183309-1-preview.log").write_text("of before")
+    for program in (PLUGIN, COMMAND):
+        assert program.plugin
+        binary = install_plugin(plugins.project_home(), program.version, program.plugin)
+        (binary.parent / "flowmaster-origin").write_text(cache.key(program) + "\n")
+    for _ in range(2):
+        plugins.install(Path("pulumi"), Progress())
+        assert (plugins.project_home() / "logs").is_file()
+    assert not (machine / "home" / ".pulumi" / "logs").exists()
+
+
 # Go
 
 
