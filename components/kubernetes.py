@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -58,5 +59,6 @@ def type_of(body: Mapping[str, Any]) -> str:
     return f"kubernetes:{group if '/' in group else f'core/{group}'}:{body['kind']}"
 
 
+@cache
 def _version() -> str:
     return version("pulumi-kubernetes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 
 from config.compose import Phase
 from tests.lab import compose
@@ -55,22 +56,25 @@ def killed(
     server: Server,
     begun: list[Update],
     way: tuple[Phase, Phase],
-    step: int,
+    steps: Sequence[int],
     *,
-    everything: bool,
     end: Phase,
 ) -> None:
-    """Killed at a step of a move, it is finished or taken back by the next run, as the stack then says; all is whole.
+    """Killed at a step of a move, at a later one the next time and so on, it is finished or taken back by a last run.
 
     :param way: from where to where it goes.
-    :param everything: all of the update is killed, else its command alone.
-    :param end: where the stack says that it is to be, after the kill.
+    :param steps: where, in rising order; at an even step all of the update is killed, else its command alone.
+    :param end: where the stack says that it is to be, after the last kill.
     """
     be_in(operator, server, way[0])
     phase(operator, way[1], skip=False)
     with Users(server.access.address) as users:
-        kill_at(operator, begun, step, everything=everything)
-        time.sleep(0.5)
+        for step in steps:
+            if step != steps[0]:
+                operator.run("flowmaster", "unlock")
+            kill_at(operator, begun, step, everything=step % 2 == 0)
+            time.sleep(0.5)
+            assert (users.wrong, users.refused_reads) == ([], []), f"after the kill at step {step}"
         phase(operator, end)
         finishes(operator, server, end)
         users.settle()
