@@ -8,10 +8,10 @@ STACK ?= demo
 demo:    ## twin, preview and update: the whole main job
 	@lab/demo
 
-test:    ## lint, then every test; the ones of the lab on twins of their own, two at once
+test:    ## lint, then every test; the ones of the lab on twins of their own, three at once
 	@lab/bootstrap
 	@$(MAKE) --no-print-directory lint
-	@.venv/bin/pytest $(if $(FLOWMASTER_TWIN),,--numprocesses 2 --dist loadfile --no-loadscope-reorder) $(TESTS)
+	@.venv/bin/pytest $(if $(FLOWMASTER_TWIN),,--numprocesses 3 --dist loadfile --no-loadscope-reorder) $(TESTS)
 
 preview: ## what an update would change, and what was changed by hand
 	@lab/on-server pulumi preview --stack $(STACK)

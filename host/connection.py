@@ -12,8 +12,13 @@ from host.errors import HostAccessError, HostError, HostUnreachableError
 from host.ssh import Connection, lost
 
 _REMOTE = ("common", "answers", "facts", "change", "main")
-_DOCKER = ("common", "docker", "docker_journal", "docker_volumes", "docker_steps", "docker_verbs")
+_DOCKER = ("docker", "docker_journal", "docker_volumes", "docker_steps")
 """What is sent besides, or alone, for a request about compose projects."""
+_LESS = {
+    "journal": ("docker_journal",),
+    **dict.fromkeys(("room", "compare", "prepare", "copy", "swap"), ("docker_journal", "docker_volumes")),
+}
+"""Which of them a request needs that does not need all: a move asks often, and each module takes time to compile."""
 _HERE = Path(__file__).parent / "remote"
 PYTHON = "python3 -I -S -"
 
@@ -150,11 +155,11 @@ def source(request: Mapping[str, Any]) -> str:
 
 def _modules(request: Mapping[str, Any]) -> tuple[str, ...]:
     if request.get("verb") == "compose":
-        return (*_DOCKER, "main")
+        return ("common", *_LESS.get(request["do"], _DOCKER), "docker_verbs", "main")
     if request.get("verb") == "read" and not {"run", "noted"} & set(request):
         # what is asked most often, and waited for: nothing is sent, compiled and imported there that it does not need
         return ("common", "facts", "main")
-    return (*_DOCKER, *_REMOTE[1:]) if "run" in request else _REMOTE
+    return ("common", "docker_journal", *_REMOTE[1:]) if "run" in request else _REMOTE
 
 
 def _no_answer(access: Access, errors: str, code: int) -> HostError:

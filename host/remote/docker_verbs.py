@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from typing import Any
 
-from host.remote import docker, docker_journal, docker_steps, docker_volumes
 from host.remote.common import Json, Refused
 
-_READING: dict[str, Callable[[Json], Json]] = {
-    "read": docker.project,
-    "smoke": docker_steps.smoke,
-    "room": docker_volumes.room,
-    "compare": docker_volumes.compare,
+_READING = {
+    "read": ("docker", "project"),
+    "smoke": ("docker_steps", "smoke"),
+    "room": ("docker_volumes", "room"),
+    "compare": ("docker_volumes", "compare"),
 }
-_WORKING: dict[str, Callable[[Json], Json]] = {
-    "push": docker_steps.push,
-    "prepare": docker_volumes.prepare,
-    "copy": docker_volumes.copy,
-    "swap": docker_volumes.swap,
-    "stop": docker_steps.stop,
-    "start": docker_steps.start,
-    "create": docker_steps.create,
-    "remove": docker_steps.remove,
-    "archive": docker_steps.archive,
-    "redirect": docker_steps.redirect,
-    "drained": docker_steps.drained,
+"""Where a request is carried out: the module of this package, which is on the server only where it is needed."""
+_WORKING = {
+    "push": ("docker_steps", "push"),
+    "prepare": ("docker_volumes", "prepare"),
+    "copy": ("docker_volumes", "copy"),
+    "swap": ("docker_volumes", "swap"),
+    "stop": ("docker_steps", "stop"),
+    "start": ("docker_steps", "start"),
+    "create": ("docker_steps", "create"),
+    "remove": ("docker_steps", "remove"),
+    "archive": ("docker_steps", "archive"),
+    "redirect": ("docker_steps", "redirect"),
+    "drained": ("docker_steps", "drained"),
 }
 
 
@@ -32,15 +33,19 @@ def carry_out(request: Json) -> Json:
     """Do what is asked and answer. What changes anything is done for a run, and by one at a time."""
     do = request["do"]
     if do == "journal":
-        return docker_journal.journal(request)
+        return _do("docker_journal", "journal", request)
     if do == "state":
         return state(request)
     if do in _READING:
-        return _READING[do](request)
+        return _do(*_READING[do], request)
     if do in _WORKING:
-        with docker_journal.working(request):
-            return _WORKING[do](request)
+        with _do("docker_journal", "working", request):
+            return _do(*_WORKING[do], request)
     raise Refused("request", f"unknown request {do} about a compose project")
+
+
+def _do(module: str, function: str, request: Json) -> Any:
+    return getattr(importlib.import_module(f"host.remote.{module}"), function)(request)
 
 
 def state(request: Json) -> Json:
@@ -48,6 +53,8 @@ def state(request: Json) -> Json:
 
     What cannot be told is a text under `problem`.
     """
+    from host.remote import docker, docker_journal, docker_steps
+
     project, answer = str(request["project"]), {"problem": ""}
     found: Json = {**answer, "journal": docker_journal.load(project), "rules": docker_steps.rules(project)}
     found["files"] = docker.hashes(str(request["folder"]))
@@ -60,6 +67,8 @@ def state(request: Json) -> Json:
 
 
 def _container(found: Json, images: Json) -> Json:
+    from host.remote import docker
+
     config, identity = found["Config"], str(found["Image"])
     if identity not in images:
         images[identity] = docker.api("GET", f"/images/{identity}/json", missing=True) or {}
