@@ -33,19 +33,24 @@ def carry_out(request: Json) -> Json:
     """Do what is asked and answer. What changes anything is done for a run, and by one at a time."""
     do = request["do"]
     if do == "journal":
-        return _do("docker_journal", "journal", request)
+        return _answer("docker_journal", "journal", request)
     if do == "state":
         return state(request)
     if do in _READING:
-        return _do(*_READING[do], request)
+        return _answer(*_READING[do], request)
     if do in _WORKING:
-        with _do("docker_journal", "working", request):
-            return _do(*_WORKING[do], request)
+        with _function("docker_journal", "working")(request):
+            return _answer(*_WORKING[do], request)
     raise Refused("request", f"unknown request {do} about a compose project")
 
 
-def _do(module: str, function: str, request: Json) -> Any:
-    return getattr(importlib.import_module(f"host.remote.{module}"), function)(request)
+def _answer(module: str, function: str, request: Json) -> Json:
+    found: Json = _function(module, function)(request)
+    return found
+
+
+def _function(module: str, function: str) -> Any:
+    return getattr(importlib.import_module(f"host.remote.{module}"), function)
 
 
 def state(request: Json) -> Json:
