@@ -1,4 +1,4 @@
-"""Fleets that an update would take half an hour for: made by kubectl in the program's name, with the state to it."""
+"""Fleets that an update takes minutes for: made by kubectl in the program's name, with the state to it."""
 
 from __future__ import annotations
 

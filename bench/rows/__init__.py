@@ -21,7 +21,7 @@ class Row:
 
 
 ROWS = (
-    Row(name="up", largest=300, measure=update.measure),
+    Row(name="up", largest=1000, measure=update.measure),
     Row(name="preview", largest=300, measure=preview.measure),
     Row(name="drift", largest=3000, measure=drift.measure),
     Row(name="drift-host", largest=30, measure=host.measure),
