@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -31,9 +30,7 @@ class Server:
         self._say = say
         self._kwok: subprocess.Popen[bytes] | None = None
         twin.up()
-        self.environment = _clean() | twin.environment()
-        # Without its compiled bytecode every start of the program would compile the project anew.
-        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.environment = twin.shell()
         self._remove_leftovers()
 
     def close(self) -> None:
@@ -162,10 +159,3 @@ class Server:
         if done.returncode:
             said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
             raise BenchError(f"pulumi {' '.join(words)} ended with {done.returncode}:\n{said}")
-
-
-def _clean() -> dict[str, str]:
-    """This process's variables without those that would change how Python or Pulumi run."""
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PULUMI", "FLOWMASTER"))
-    }

@@ -14,11 +14,8 @@ from host.ssh import Connection, lost
 _REMOTE = ("common", "answers", "facts", "change", "main")
 _DOCKER = ("docker", "docker_journal", "docker_volumes", "docker_steps")
 """What is sent besides, or alone, for a request about compose projects."""
-_LESS = {
-    "journal": ("docker_journal",),
-    **dict.fromkeys(("room", "compare", "prepare", "copy", "swap"), ("docker_journal", "docker_volumes")),
-}
-"""Which of them a request needs that does not need all: a move asks often, and each module takes time to compile."""
+_FEWER = {"docker_journal": ("docker_journal",), "docker_volumes": ("docker_journal", "docker_volumes")}
+"""Those of them for what one module alone carries out: a move asks often, and each takes time to compile."""
 _HERE = Path(__file__).parent / "remote"
 PYTHON = "python3 -I -S -"
 
@@ -155,7 +152,9 @@ def source(request: Mapping[str, Any]) -> str:
 
 def _modules(request: Mapping[str, Any]) -> tuple[str, ...]:
     if request.get("verb") == "compose":
-        return ("common", *_LESS.get(request["do"], _DOCKER), "docker_verbs", "main")
+        from host.remote.docker_verbs import place
+
+        return ("common", *_FEWER.get(place(request["do"]), _DOCKER), "docker_verbs", "main")
     if request.get("verb") == "read" and not {"run", "noted"} & set(request):
         # what is asked most often, and waited for: nothing is sent, compiled and imported there that it does not need
         return ("common", "facts", "main")

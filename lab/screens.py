@@ -7,7 +7,6 @@ commands say.
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -63,8 +62,7 @@ def take(twin: Twin) -> None:
 
     :raises TwinError: where a command does not end as it should.
     """
-    own = ("FLOWMASTER_", "PULUMI_", "COLUMNS")
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(own)} | twin.environment()
+    environ = twin.shell()
 
     def run(*argv: str, codes: tuple[int, ...] = (0,)) -> str:
         done = subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 from host.remote.common import Json, Refused
 
-_READING = {
+_READING: dict[str, tuple[str, str]] = {
     "read": ("docker", "project"),
     "smoke": ("docker_steps", "smoke"),
     "room": ("docker_volumes", "room"),
     "compare": ("docker_volumes", "compare"),
 }
 """Where a request is carried out: the module of this package, which is on the server only where it is needed."""
-_WORKING = {
+_WORKING: dict[str, tuple[str, str]] = {
     "push": ("docker_steps", "push"),
     "prepare": ("docker_volumes", "prepare"),
     "copy": ("docker_volumes", "copy"),
@@ -33,24 +32,31 @@ def carry_out(request: Json) -> Json:
     """Do what is asked and answer. What changes anything is done for a run, and by one at a time."""
     do = request["do"]
     if do == "journal":
-        return _answer("docker_journal", "journal", request)
+        from host.remote.docker_journal import journal
+
+        return journal(request)
     if do == "state":
         return state(request)
     if do in _READING:
         return _answer(*_READING[do], request)
     if do in _WORKING:
-        with _function("docker_journal", "working")(request):
+        from host.remote.docker_journal import working
+
+        with working(request):
             return _answer(*_WORKING[do], request)
     raise Refused("request", f"unknown request {do} about a compose project")
 
 
+def place(do: str) -> str:
+    """The module in which a request is carried out, so that no other one need be there. Pure."""
+    if do == "journal":
+        return "docker_journal"
+    return {**_READING, **_WORKING}.get(do, ("", ""))[0]
+
+
 def _answer(module: str, function: str, request: Json) -> Json:
-    found: Json = _function(module, function)(request)
+    found: Json = getattr(importlib.import_module(f"host.remote.{module}"), function)(request)
     return found
-
-
-def _function(module: str, function: str) -> Any:
-    return getattr(importlib.import_module(f"host.remote.{module}"), function)
 
 
 def state(request: Json) -> Json:

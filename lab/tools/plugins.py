@@ -4,7 +4,7 @@ A built plugin bears the version that the Python SDK asks for. So that it never 
 it goes into a Pulumi home of the project's own (`<cache>/pulumi-home`), and so does whatever the built CLI writes.
 
 Pulumi 3.259.0 writes all that a command does into a compressed and encrypted log in its home. That takes a quarter of
-a preview's processor time (docs/speed.md), there is no option against it, and where it cannot write it goes on
+a preview's processor time (docs/tools.md), there is no option against it, and where it cannot write it goes on
 without: so the project's own home has a file in the place of the folder.
 """
 

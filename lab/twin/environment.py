@@ -8,6 +8,20 @@ from lab.twin import keys, operator
 from lab.twin.errors import TwinError
 from lab.twin.layout import Layout
 
+_OWN = ("FLOWMASTER", "PULUMI", "PYTHON")
+"""How variables begin that change what the program does, or how fast: one keeps Python from keeping its bytecode."""
+
+
+def shell(layout: Layout) -> dict[str, str]:
+    """A shell that knows this twin, and of the one that it was started from nothing that changes what is said or done.
+
+    Its width is none of that either: reports are laid out for it.
+
+    Raises TwinError as :func:`variables`.
+    """
+    around = {k: v for k, v in os.environ.items() if not k.startswith(_OWN) and k != "COLUMNS"}
+    return around | variables(layout)
+
 
 def variables(layout: Layout) -> dict[str, str]:
     """Everything that `Pulumi.demo.yaml` leaves out because only the server at hand knows it, and the tools.

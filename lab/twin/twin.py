@@ -72,6 +72,10 @@ class Twin:
         """The variables with which pulumi, kubectl and the project's program work on this twin."""
         return environment.variables(self.layout)
 
+    def shell(self) -> dict[str, str]:
+        """All variables of a shell that works on this twin, and does so whichever shell it was started from."""
+        return environment.shell(self.layout)
+
     def is_up(self) -> bool:
         """Whether `up` came to its end and the first process lives."""
         pid = processes.first_process(self.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 import time
@@ -67,12 +66,7 @@ class Clone:
     @classmethod
     def of(cls, twin: Twin) -> Clone:
         """With nothing of the shell that the tests were started from, besides the tools."""
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("FLOWMASTER_", "PULUMI_"))}
-        # Else every run of the program would compile it anew.
-        own.pop("PYTHONDONTWRITEBYTECODE", None)
-        # Else what a report looks like would depend on the terminal that the tests were started from.
-        own.pop("COLUMNS", None)
-        return cls(twin, own | twin.environment())
+        return cls(twin, twin.shell())
 
     def run(self, *argv: str, text: str = "", timeout: float = 300, env: dict[str, str | None] | None = None) -> Run:
         """Run a command in the clone. `env` sets further variables, and unsets those that are None."""

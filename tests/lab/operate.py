@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,10 +72,7 @@ class Operator:
     @classmethod
     def of(cls, twin: Twin) -> Operator:
         """With the twin's own copies of stack and catalogue, free to be changed."""
-        own = dict(os.environ)
-        # else every run of the program would compile it anew
-        own.pop("PYTHONDONTWRITEBYTECODE", None)
-        return cls(twin, own | twin.environment())
+        return cls(twin, twin.shell())
 
     def knowing(self, **environ: str) -> Operator:
         """The same person with other variables; what is said is kept together."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from tests import pages
 from tests.lab.clone import NAMESPACE, ROOT, Clone, Run
 
 REPORTS = ROOT / "reports"
@@ -19,9 +19,8 @@ REPORTS = ROOT / "reports"
 
 @pytest.fixture(scope="module")
 def pipeline() -> dict[str, Any]:
-    found = re.search(r"^```yaml\n(.*?)^```", (ROOT / "docs/ci.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert found
-    whole: dict[str, Any] = yaml.safe_load(found[1])
+    [block] = pages.blocks((ROOT / "docs/ci.md").read_text(), "yaml")
+    whole: dict[str, Any] = yaml.safe_load(block)
     return whole
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import screens
+from tests import pages
 from tests.lab.clone import ROOT, Clone
 
 TOUR = "## A tour of ten minutes"
@@ -17,8 +18,7 @@ ENDS_WITH = re.compile(r"# exits with (\d+)")
 def commands() -> list[str]:
     """The lines of the tour's blocks, in order."""
     tour = (ROOT / "README.md").read_text().partition(TOUR)[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```bash\n(.*?)^```", tour, re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line]
+    return pages.commands(tour)
 
 
 def test_the_commands_that_the_screens_are_taken_of_are_those_of_the_tour() -> None:

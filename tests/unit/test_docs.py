@@ -16,6 +16,7 @@ from cli.main import VERBS
 from config.catalogue import Catalogue
 from config.settings import Settings
 from config.stack import Stack
+from tests import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -121,10 +122,9 @@ def test_the_gaps_are_those_that_the_command_shows(demo: Settings, capsys: pytes
 def code_of(page: Path) -> str:
     """What is code on a page: blocks and words in backquotes, each on a line of its own."""
     text = text_of(page)
-    blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     indented = re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE)
     words = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
-    return "\n".join([*blocks, *indented, *words])
+    return "\n".join([*pages.blocks(text), *indented, *words])
 
 
 def names(pattern: str, pages: list[Path]) -> set[str]:
@@ -194,7 +194,7 @@ def test_every_page_is_named_in_the_readme() -> None:
 
 def test_the_readme_opens_with_two_commands_that_do_everything() -> None:
     opening = text_of(ROOT / "README.md").split("\n## ")[0]
-    block = re.findall(r"^```[a-z]*\n(.*?)^```", opening, re.MULTILINE | re.DOTALL)[0]
+    block = pages.blocks(opening)[0]
     assert [line.split("#")[0].strip() for line in block.splitlines()] == ["make demo", "make test"]
 
 

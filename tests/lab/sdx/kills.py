@@ -41,7 +41,6 @@ def be_in(operator: Operator, server: Server, word: Phase) -> None:
 
 def finishes(operator: Operator, server: Server, word: Phase) -> None:
     """The next run is in the right state at its end."""
-    operator.run("flowmaster", "unlock")
     operator.up()
     found = compose.journal(server)
     assert (found["phase"], found["move"], found["run"]) == (word, None, None)
@@ -70,11 +69,10 @@ def killed(
     phase(operator, way[1], skip=False)
     with Users(server.access.address) as users:
         for step in steps:
-            if step != steps[0]:
-                operator.run("flowmaster", "unlock")
             kill_at(operator, begun, step, everything=step % 2 == 0)
             time.sleep(0.5)
             assert (users.wrong, users.refused_reads) == ([], []), f"after the kill at step {step}"
+            operator.run("flowmaster", "unlock")
         phase(operator, end)
         finishes(operator, server, end)
         users.settle()

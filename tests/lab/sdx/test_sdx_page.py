@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from lab.twin import Twin, handmade
+from tests import pages
 from tests.lab import compose
 from tests.lab.clone import ROOT, Clone
 from tests.lab.compose import PORTS, Users
@@ -13,18 +12,12 @@ from tests.lab.server import Server
 PAGE = ROOT / "docs/migration.md"
 
 
-def commands() -> list[str]:
-    """The lines of the page's blocks, in order."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line]
-
-
 def test_the_day_goes_as_the_page_says(empty_twin: Twin) -> None:
     handmade.containers(empty_twin)
     server = Server.of(empty_twin)
     compose.operator_of(empty_twin)
     clone = Clone.of(empty_twin)
-    lines = commands()
+    lines = pages.commands(PAGE.read_text())
     assert len(lines) > 15
     phases = [line.rpartition(" ")[2] for line in lines if ".phase " in line]
     assert phases == ["shadow", "cluster", "shadow", "cluster", "retired"]
