@@ -84,8 +84,13 @@ class ComposeProject(Component):
         )
         made: list[pulumi.Resource] = [images]
         pending = [b for b in translation.bodies if b["kind"] != "Deployment"]
+        volumes: dict[str, pulumi.Resource] = {}
         for body in sorted(pending, key=lambda b: b["kind"] not in _FIRST):
-            made.append(KubernetesObject(body, self.child(depends_on=made[:1])))
+            # a claim that is there before its volume is bound to it only when the controller looks through all of them
+            volume = volumes.get(body.get("spec", {}).get("volumeName"))
+            made.append(KubernetesObject(body, self.child(depends_on=[images, *([volume] if volume else [])])))
+            if body["kind"] == "PersistentVolume":
+                volumes[body["metadata"]["name"]] = made[-1]
             if body["kind"] == "Service":
                 self._note_address(args, body["metadata"]["name"], made[-1])
         deployments = [b for b in translation.bodies if b["kind"] == "Deployment"]

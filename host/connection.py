@@ -1,23 +1,24 @@
-"""One request to the server over SSH: connect, run the program there, read its answer."""
+"""Requests to the server over SSH: connect, have a program there that carries them out, read its answers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Self
 
 from host.access import Access
-from host.errors import HostAccessError, HostError, HostUnreachableError
-from host.ssh import Connection, lost
+from host.errors import HostAccessError, HostError
+from host.ssh import Connection, Ended, lost
 
 _REMOTE = ("common", "answers", "facts", "change", "main")
 _DOCKER = ("docker", "docker_journal", "docker_volumes", "docker_steps")
 """What is sent besides, or alone, for a request about compose projects."""
 _FEWER = {"docker_journal": ("docker_journal",), "docker_volumes": ("docker_journal", "docker_volumes")}
-"""Those of them for what one module alone carries out: a move asks often, and each takes time to compile."""
+"""Those of them for what one module alone carries out: each takes time to compile."""
 _HERE = Path(__file__).parent / "remote"
-PYTHON = "python3 -I -S -"
+PYTHON = """python3 -I -S -c 'import json, sys; exec(json.loads(sys.stdin.readline()))'"""
+"""Runs what the first line has. Nothing of any request is seen in the server's list of processes."""
 
 
 def ask(access: Access, request: Mapping[str, Any]) -> Any:
@@ -26,7 +27,7 @@ def ask(access: Access, request: Mapping[str, Any]) -> Any:
     :raises HostError: where the server cannot be asked, or refuses; the latter with its `stage`.
     """
     with Connection(access) as connection:
-        return _asked(access, connection, request)
+        return _Worker(access, connection).ask(request)
 
 
 class Session:
@@ -35,6 +36,7 @@ class Session:
     def __init__(self, access: Access) -> None:
         self.access = access
         self._connection: Connection | None = None
+        self._worker: _Worker | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -46,30 +48,44 @@ class Session:
         """End it; the next request begins another one."""
         if self._connection is not None:
             self._connection.close()
-        self._connection = None
+        self._connection = self._worker = None
 
     def ask(self, request: Mapping[str, Any]) -> Any:
         """The server's answer, as :func:`ask` has it."""
-        if self._connection is None or not self._connection.is_open:
+        if self._connection is None or self._worker is None or not self._connection.is_open:
             self.close()
             self._connection = Connection(self.access)
+            self._worker = _Worker(self.access, self._connection)
         try:
-            return _asked(self.access, self._connection, request)
-        except HostUnreachableError:
+            return self._worker.ask(request)
+        except RefusedError:
+            raise
+        except BaseException:
+            # an answer may still come, which is none to the next request
             self.close()
             raise
 
 
-def _asked(access: Access, connection: Connection, request: Mapping[str, Any]) -> Any:
-    ended = connection.run(("sudo -n " if access.sudo else "") + PYTHON, source(request))
-    last = ended.output.rstrip().rpartition("\n")[2]
-    try:
-        answer = json.loads(last)
-    except ValueError as err:
-        raise _no_answer(access, ended.errors, ended.code) from err
-    if not answer["ok"]:
-        raise RefusedError(access, answer["stage"], answer["words"])
-    return answer["answer"]
+class _Worker:
+    """The program that carries out requests on the server, one after the other, for as long as the connection lasts."""
+
+    def __init__(self, access: Access, connection: Connection) -> None:
+        self._access = access
+        self._command = connection.start(("sudo -n " if access.sudo else "") + PYTHON)
+        self._has = frozenset[str]()
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """Its answer, as :func:`ask` has it."""
+        text, self._has = told(request, self._has), self._has.union(modules(request))
+        heard = self._command.tell(text)
+        if isinstance(heard, Ended):
+            raise _no_answer(self._access, heard.errors, heard.code)
+        answer = json.loads(heard)
+        if "ended" in answer:
+            raise _no_answer(self._access, answer["ended"], 1)
+        if not answer["ok"]:
+            raise RefusedError(self._access, answer["stage"], answer["words"])
+        return answer["answer"]
 
 
 class RefusedError(HostError):
@@ -134,23 +150,8 @@ def _AFTER(stage: str) -> tuple[str, str]:  # noqa: N802
     return kept, _REMEDIES.get(stage, "correct that and run this again")
 
 
-def source(request: Mapping[str, Any]) -> str:
-    """The program that is sent: the modules of :mod:`host.remote`, and last the call. Cut short it does nothing.
-
-    Everything goes through standard input, so that nothing of it is seen in the server's list of processes.
-    """
-    lines = ["import sys, types"]
-    lines += [f"sys.modules[{name!r}] = types.ModuleType({name!r})" for name in ("host", "host.remote")]
-    for name in _modules(request):
-        full, text = f"host.remote.{name}", (_HERE / f"{name}.py").read_text(encoding="utf-8")
-        lines.append(f"module = sys.modules[{full!r}] = types.ModuleType({full!r})")
-        lines.append(f"sys.modules['host.remote'].{name} = module")
-        lines.append(f"exec(compile({text!r}, {full!r}, 'exec'), module.__dict__)")
-    lines.append(f"module.main({json.dumps(request)!r})")
-    return "\n".join(lines) + "\n"
-
-
-def _modules(request: Mapping[str, Any]) -> tuple[str, ...]:
+def modules(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """The modules of :mod:`host.remote` that carry out a request, each after those that it needs. Pure."""
     if request.get("verb") == "compose":
         from host.remote.docker_verbs import place
 
@@ -159,6 +160,20 @@ def _modules(request: Mapping[str, Any]) -> tuple[str, ...]:
         # what is asked most often, and waited for: nothing is sent, compiled and imported there that it does not need
         return ("common", "facts", "main")
     return ("common", "docker_journal", *_REMOTE[1:]) if "run" in request else _REMOTE
+
+
+def told(request: Mapping[str, Any], has: Set[str] = frozenset()) -> str:
+    """What is sent for a request: without the modules that are there already, and the first time with the program.
+
+    Each line is whole or not understood, so cut short nothing is done.
+    """
+    program = [] if has else [_text("worker")]
+    new = [[name, _text(name)] for name in modules(request) if name not in has]
+    return "".join(json.dumps(line) + "\n" for line in (*program, {"modules": new, "request": request}))
+
+
+def _text(name: str) -> str:
+    return (_HERE / f"{name}.py").read_text(encoding="utf-8")
 
 
 def _no_answer(access: Access, errors: str, code: int) -> HostError:

@@ -11,8 +11,8 @@ import hashlib
 import select
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,9 +29,8 @@ _KINDS = {"ssh-rsa": "rsa-sha2-512,rsa-sha2-256,ssh-rsa"}
 
 @dataclass(frozen=True)
 class Ended:
-    """A command that has ended. Without a word and an exit code of 0, it may also have been cut off."""
+    """How a command ended. Without a word and an exit code of 0, it may also have been cut off."""
 
-    output: str
     errors: str
     code: int
 
@@ -85,48 +84,38 @@ class Connection:
         except OSError:
             return False
 
-    def run(self, command: str, text: str = "", seconds: float = REQUEST_SECONDS) -> Ended:
-        """Run a command, with this text on its standard input.
+    def start(self, command: str, seconds: float = REQUEST_SECONDS) -> Command:
+        """Begin a command.
 
-        :raises HostUnreachableError: where the connection is lost, or nothing was heard to the end in that time.
+        :raises HostUnreachableError: where the connection is lost, or nothing was heard in that time.
+        """
+        with self.heard(seconds) as deadline:
+            channel = self.done(deadline, self._session.open_session)
+            self.done(deadline, channel.execute, command)
+        return Command(self, channel)
+
+    @contextmanager
+    def heard(self, seconds: float) -> Iterator[float]:
+        """The time by which something has to be done, for :meth:`done` and :meth:`wait`.
+
+        :raises HostUnreachableError: where it was not, or the connection is lost meanwhile.
         """
         from ssh2.exceptions import SSH2Error
 
-        deadline = time.monotonic() + seconds
         try:
-            return self._run(command, text.encode("utf-8", "surrogateescape"), deadline)
+            yield time.monotonic() + seconds
         except SSH2Error as err:
             raise lost(self._access, _said(self._session, err)) from err
         except OSError as err:
             raise lost(self._access, _reason(err, seconds)) from err
 
-    def _run(self, command: str, text: bytes, deadline: float) -> Ended:
-        channel = self._done(deadline, self._session.open_session)
-        self._done(deadline, channel.execute, command)
-        output, errors = bytearray(), bytearray()
-        while True:
-            if text:
-                text = text[channel.write(text)[1] :]
-                if not text:
-                    self._done(deadline, channel.send_eof)
-            # reading the one takes in what has come of the other, too
-            while _taken(channel.read, output) + _taken(channel.read_stderr, errors):
-                pass
-            # whoever ends before it has read everything, as sudo does, has said why
-            if channel.eof():
-                break
-            self._wait(deadline)
-        self._done(deadline, channel.close)
-        self._done(deadline, channel.wait_closed)
-        return Ended(output.decode(), errors.decode("utf-8", "replace"), channel.get_exit_status())
-
-    def _done(self, deadline: float, do: Callable[..., Any], *words: Any) -> Any:
+    def done(self, deadline: float, do: Callable[..., Any], *words: Any) -> Any:
         """The result of something that libssh2 is asked for again until it has one."""
         while (result := do(*words)) == _AGAIN:
-            self._wait(deadline)
+            self.wait(deadline)
         return result
 
-    def _wait(self, deadline: float) -> None:
+    def wait(self, deadline: float) -> None:
         """Until the connection can be read, or written to where that is what libssh2 waits for."""
         from ssh2.session import LIBSSH2_SESSION_BLOCK_OUTBOUND
 
@@ -152,6 +141,48 @@ class Connection:
             raise _not_let_in(access) from err
         except exceptions.SSH2Error as err:
             raise _unreachable(access, _said(self._session, err)) from err
+
+
+class Command:
+    """A command that runs on the server: it is told something, and answers in a line, until it ends."""
+
+    def __init__(self, connection: Connection, channel: Any) -> None:
+        self._connection, self._channel = connection, channel
+        self._output, self._errors = bytearray(), bytearray()
+
+    def tell(self, text: str, seconds: float = REQUEST_SECONDS) -> str | Ended:
+        """Send some text, and wait for the next line that is not empty, or for the end of the command.
+
+        :raises HostUnreachableError: where the connection is lost, or neither was heard in that time.
+        """
+        with self._connection.heard(seconds) as deadline:
+            return self._tell(text.encode(), deadline)
+
+    def _tell(self, text: bytes, deadline: float) -> str | Ended:
+        channel = self._channel
+        while True:
+            if text:
+                text = text[channel.write(text)[1] :]
+            # reading the one takes in what has come of the other, too
+            while _taken(channel.read, self._output) + _taken(channel.read_stderr, self._errors):
+                pass
+            if (line := self._line()) is not None:
+                return line
+            # whoever ends before it has read everything, as sudo does, has said why
+            if channel.eof():
+                self._connection.done(deadline, channel.close)
+                self._connection.done(deadline, channel.wait_closed)
+                return Ended(self._errors.decode("utf-8", "replace"), channel.get_exit_status())
+            self._connection.wait(deadline)
+
+    def _line(self) -> str | None:
+        """The next whole line that is not empty, taken out of what has come."""
+        while (end := self._output.find(b"\n")) >= 0:
+            line = self._output[:end].decode()
+            del self._output[: end + 1]
+            if line:
+                return line
+        return None
 
 
 def _taken(read: Callable[[int], tuple[int, bytes]], into: bytearray) -> int:

@@ -1,26 +1,21 @@
-"""The one entry: a request in, an answer out, both JSON."""
+"""The one entry: a request in, an answer out."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 
 from host.remote.common import PATH, Json, Refused
 
 
-def main(text: str) -> None:
-    """Carry out one request and print the answer as the last line."""
+def main(request: Json) -> Json:
+    """Carry out one request. The answer says whether that was done: `ok` and `answer`, or `stage` and `words`."""
     os.environ["PATH"] = PATH
-    request = json.loads(text)
     try:
-        answer: Json = {"ok": True, "answer": _carry_out(request)}
+        return {"ok": True, "answer": _carry_out(request)}
     except Refused as err:
-        answer = {"ok": False, "stage": err.stage, "words": err.words}
+        return {"ok": False, "stage": err.stage, "words": err.words}
     except OSError as err:
-        answer = {"ok": False, "stage": "server", "words": f"{err.strerror}: {err.filename or ''}"}
-    sys.stdout.write("\n" + json.dumps(answer) + "\n")
-    sys.stdout.flush()
+        return {"ok": False, "stage": "server", "words": f"{err.strerror}: {err.filename or ''}"}
 
 
 def _carry_out(request: Json) -> Json:

@@ -354,6 +354,7 @@ def test_an_api_server_that_is_down_is_unknown_and_nothing_is_done(healthy: Oper
         preview, update = healthy.preview(code=None), healthy.up(code=None)
     finally:
         healthy.twin.start_process("kube-apiserver")
+        healthy.edit_stack(lambda settings: settings["cluster"].pop("requestTimeout"))
     [(cls, resource, path)] = told(report)
     assert (cls, resource.partition("/")[0], path, report["exitCode"]) == ("unknown", "Cluster", "", 5)
     for said in (preview, update):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from components.bodies import nginx as body
 from host import nginx
-from host.connection import RefusedError, ask, source
+from host.connection import PYTHON, RefusedError, ask, told
 from host.errors import HostAccessError, HostError, HostKeyError, HostUnreachableError
 from lab.twin import Twin
 from tests.lab.server import DEAD, ENABLED, SITE, Server, small_site, until
@@ -118,9 +119,9 @@ def test_a_server_that_is_down_is_said_to_be(server: Server) -> None:
 
 
 def test_a_connection_lost_before_all_was_sent_does_nothing(server: Server) -> None:
-    whole = source({"verb": "change", "name": SITE, "content": body.site(NEW, {}), "checks": []})
+    whole = told({"verb": "change", "name": SITE, "content": body.site(NEW, {}), "checks": []})
     for length in (len(whole) // 2, len(whole) - 2):
-        server.twin.exec(["python3", "-I", "-S", "-"], text=whole[:length], check=False)
+        server.twin.exec(shlex.split(PYTHON), text=whole[:length], check=False)
         unharmed(server)
 
 
@@ -309,7 +310,7 @@ def test_nothing_secret_is_seen_in_the_processes_of_the_server(server: Server) -
     thread.start()
     server.write(small_site(extra=("add_header X-Marker marker-4711;",)))
     thread.join()
-    assert "python3 -I -S -" in seen[0]
+    assert "python3 -I -S -c" in seen[0]
     assert "marker-4711" not in seen[0]
 
 

@@ -28,26 +28,31 @@ def connection(server: Server) -> Iterator[Connection]:
         yield connection
 
 
-def test_a_command_gets_its_input_and_its_words_come_back(connection: Connection) -> None:
-    assert connection.run("cat; echo wrong >&2; exit 7", "žluťoučký ☃\n") == Ended("žluťoučký ☃\n", "wrong\n", 7)
-    assert connection.run("true") == Ended("", "", 0)
+def test_a_command_is_told_something_and_answers_in_lines(connection: Connection) -> None:
+    command = connection.start("while read line; do echo; echo got $line; done; echo wrong >&2; exit 7")
+    assert command.tell("žluťoučký ☃\n") == "got žluťoučký ☃"
+    assert command.tell("one\ntwo\n") == "got one"
+    assert command.tell("") == "got two"
+    assert connection.start("echo wrong >&2; exit 7").tell("") == Ended("wrong\n", 7)
+    assert connection.start("true").tell("") == Ended("", 0)
 
 
 def test_much_goes_in_and_out(connection: Connection) -> None:
     text = "0123456789" * (MANY // 10)
-    assert connection.run("cat", text) == Ended(text, "", 0)
-    ended = connection.run(f"head -c {MANY} /dev/zero | tr '\\0' e >&2; echo done")
-    assert (ended.output, len(ended.errors)) == ("done\n", MANY)
+    assert connection.start("cat").tell(text + "\n") == text
+    command = connection.start(f"head -c {MANY} /dev/zero | tr '\\0' e >&2; echo done; exit 3")
+    assert command.tell("") == "done"
+    assert command.tell("") == Ended("e" * MANY, 3)
 
 
 def test_a_command_that_ends_without_reading_its_input_has_said_why(connection: Connection) -> None:
-    assert connection.run("echo no >&2; exit 1", "x" * MANY) == Ended("", "no\n", 1)
+    assert connection.start("echo no >&2; exit 1").tell("x" * MANY) == Ended("no\n", 1)
 
 
 def test_a_command_that_takes_too_long_is_left_to_itself(connection: Connection) -> None:
     begun = time.monotonic()
     with pytest.raises(HostUnreachableError, match=r"no answer within 0.5 s"):
-        connection.run("sleep 30", seconds=0.5)
+        connection.start("sleep 30").tell("", seconds=0.5)
     assert time.monotonic() - begun < 10
     assert connection.is_open
 
@@ -56,6 +61,6 @@ def test_a_connection_that_is_cut_is_noticed(server: Server, connection: Connect
     cut = threading.Timer(0.5, lambda: server.sh("pkill -f '^sshd: root@notty'"))
     cut.start()
     with pytest.raises(HostUnreachableError, match="was lost"):
-        connection.run("sleep 30")
+        connection.start("sleep 30").tell("")
     cut.join()
     assert not connection.is_open

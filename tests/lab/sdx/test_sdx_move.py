@@ -97,6 +97,17 @@ def _one_side_runs(operator: Operator, server: Server, word: str) -> None:
         assert "@sha256:" in pod["spec"]["containers"][0]["image"]
 
 
+def test_a_claim_is_made_after_its_volume_so_that_it_is_bound_at_once(operator: Operator) -> None:
+    phase(operator, "shadow")
+    operator.up()
+    state = json.loads(operator.run("pulumi", "stack", "export").stdout)["deployment"]["resources"]
+    [volume] = [r["urn"] for r in state if r["type"] == "kubernetes:core/v1:PersistentVolume"]
+    [claim] = [r for r in state if r["type"] == "kubernetes:core/v1:PersistentVolumeClaim"]
+    assert volume in claim["dependencies"]
+    late = operator.kubectl("get", "events", "--field-selector", "reason=FailedScheduling", "--output", "name")
+    assert late == ""
+
+
 def test_nothing_secret_is_in_the_state_or_was_said(operator: Operator, server: Server) -> None:
     everything = operator.state() + "\n".join(operator.said)
     secrets = dict(line.split("=", 1) for line in server.sh("cat /opt/sdx/.env").split())

@@ -8,7 +8,6 @@ import pytest
 
 from config.stack import Host
 from host.access import access
-from host.connection import source
 from host.errors import HostAccessError, HostKeyError, HostUnreachableError
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDK/iy0CXIT06fLC0PaKr69/X2VXiTgQIWAoi+ky3lp0"
@@ -51,11 +50,3 @@ def test_an_address_where_nobody_listens(tmp_path: Path) -> None:
     with pytest.raises(HostUnreachableError, match="does not answer over SSH: connection refused") as refused:
         nginx.read(found, [])
     assert len(str(refused.value).splitlines()) == 3
-
-
-def test_the_program_that_is_sent_does_nothing_when_cut_short() -> None:
-    whole = source({"verb": "read", "sites": []})
-    assert whole.endswith('"sites": []}\')\n')
-    assert whole.count("module.main(") == 1
-    cut = whole[: whole.index("module.main(")]
-    compile(cut, "cut", "exec")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from host.connection import PYTHON, source
+from host.connection import PYTHON, modules, told
 from host.remote import docker_verbs
 
 REMOTE = Path(docker_verbs.__file__).parent
@@ -18,11 +20,6 @@ REQUESTS = {
     "journal": "docker_journal",
     "state": "docker_steps",
 }
-
-
-def sent(text: str) -> set[str]:
-    """The modules that a program brings along."""
-    return {path.stem for path in REMOTE.glob("*.py") if f"'host.remote.{path.stem}'] = types" in text}
 
 
 def needed(module: str) -> set[str]:
@@ -41,23 +38,40 @@ def needed(module: str) -> set[str]:
 
 @pytest.mark.parametrize("do", REQUESTS)
 def test_a_request_about_a_project_brings_what_carries_it_out(do: str) -> None:
-    text = source({"verb": "compose", "do": do, "project": "sdx", "folder": "/opt/sdx", "run": "1"})
+    brought = set(modules({"verb": "compose", "do": do, "project": "sdx", "folder": "/opt/sdx", "run": "1"}))
     # whatever is asked, what was noted meanwhile goes into the journal first
     wanted = needed(REQUESTS[do]) | {"docker_journal", "docker_verbs", "main", "common"}
-    assert wanted <= sent(text)
-    assert sent(text) == wanted or REQUESTS[do] in ("docker", "docker_steps")
+    assert wanted <= brought
+    assert brought == wanted or REQUESTS[do] in ("docker", "docker_steps")
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        {"verb": "compose", "do": "journal", "what": "nothing of the kind", "project": "sdx", "run": "1"},
-        {"verb": "compose", "do": "nothing of the kind", "project": "sdx", "run": "1"},
-        {"verb": "nothing of the kind"},
-    ],
-)
-def test_what_is_not_known_is_refused_by_the_program_that_is_sent(request_: dict[str, str]) -> None:
-    done = subprocess.run(PYTHON.split(), input=source(request_), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.strip().splitlines()[-1])
-    assert (answer["ok"], answer["stage"]) == (False, "request")
+JOURNAL = {"verb": "compose", "do": "journal", "what": "nothing of the kind", "project": "sdx", "run": "1"}
+UNKNOWN = [JOURNAL, {"verb": "compose", "do": "nothing of the kind", "project": "sdx", "run": "1"}, {"verb": "none"}]
+
+
+def told_here(text: str) -> tuple[list[dict[str, Any]], str]:
+    """What the program answers to all of it, run on this machine; and what it complains of."""
+    done = subprocess.run(shlex.split(PYTHON), input=text, capture_output=True, text=True, check=False)
+    return [json.loads(line) for line in done.stdout.splitlines() if line], done.stderr
+
+
+def test_one_program_answers_one_request_after_the_other_and_gets_each_module_once() -> None:
+    text, has = "", frozenset[str]()
+    for request in UNKNOWN:
+        text, has = text + told(request, has), has.union(modules(request))
+    assert text.count(json.dumps((REMOTE / "common.py").read_text())) == 1
+    answers, complaints = told_here(text)
+    assert [(answer["ok"], answer["stage"]) for answer in answers] == [(False, "request")] * len(UNKNOWN)
+    assert complaints == ""
+
+
+def test_a_request_that_fails_in_its_own_way_leaves_the_program_to_the_next_one() -> None:
+    answers, _ = told_here(told({}) + told(JOURNAL, frozenset(modules({}))))
+    assert "Traceback" in answers[0]["ended"]
+    assert answers[1]["stage"] == "request"
+
+
+def test_a_request_that_is_cut_short_is_not_begun() -> None:
+    text = told(JOURNAL)
+    for length in (len(text) // 3, len(text) - len(JOURNAL["run"]) - 5):
+        assert told_here(text[:length])[0] == []
