@@ -46,6 +46,7 @@ def make(twin: Twin) -> None:
     shutil.copyfile(SOURCE / "nginx/flowmaster", site)
     twin.exec(["systemctl", "reload", "nginx"])
     twin.say("nginx routes by hand-written ClusterIPs")
+    _await_unhealthy(twin)
 
 
 def _cluster(twin: Twin) -> None:
@@ -187,6 +188,10 @@ def containers(twin: Twin) -> None:
         twin.exec([*compose, "--progress", "quiet", "up", "--detach"], timeout=_PATIENCE)
     twin.say("containers of SDX and Plane started")
     _write_sdx_data(twin)
+
+
+def _await_unhealthy(twin: Twin) -> None:
+    """Its health check has to fail some times first."""
     wait_until(
         f"{UNHEALTHY} unhealthy",
         lambda: health(twin, UNHEALTHY) == "unhealthy",

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from lab.twin import base, handmade, images, operator, rootfs, service
 from lab.twin.api import Api, wait_until
@@ -45,9 +46,11 @@ def _remove_namespace(twin: Twin) -> None:
             for group in ("jobs", "cronjobs"):
                 api.delete(f"/apis/batch/v1/namespaces/{NAMESPACE}/{group}")
             api.delete(f"{path}/pods", grace_seconds=1)
-            wait_until(
-                "the pods gone", lambda: not api.items(f"{path}/pods"), _PATIENCE, lambda: _names(api, f"{path}/pods")
-            )
+            # claims go when no pod uses them; what goes later than the rest is looked for again by and by only
+            api.delete(f"{path}/persistentvolumeclaims")
+            for what in ("pods", "persistentvolumeclaims"):
+                left = partial(_names, api, f"{path}/{what}")
+                wait_until(f"the {what} gone", lambda left=left: not left(), _PATIENCE, left)
             api.delete(path)
             wait_until("the namespace gone", lambda: not api.get(path), _PATIENCE, lambda: str(api.get(path)))
         base.apply(api, twin.layout)
