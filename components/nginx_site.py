@@ -43,6 +43,7 @@ class NginxSiteProvider(ResourceProvider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """The site as it is on the server."""
+        from drift.host import meaning
         from host import nginx
 
         state = nginx.read(_Stack.access(), [id_])
@@ -50,7 +51,8 @@ class NginxSiteProvider(ResourceProvider):
         if found is None:
             # an empty id says that there is no such thing any more
             return ReadResult("", {})
-        return ReadResult(id_, {**props, "site": id_, "content": found.content or "", "mode": found.mode})
+        content = meaning.readable(found.content or "")
+        return ReadResult(id_, {**props, "site": id_, "content": content, "mode": found.mode})
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """An update where the site is to say something else, or where something on the server is to be undone."""
@@ -103,7 +105,7 @@ def _made(props: Props) -> Props:
     )
     for line in outcome.failing:
         pulumi.log.warn(f"nginx serves the site {name}, but its location {line}, as before this update")
-    return {**props, "content": kept}
+    return {**props, "content": meaning.readable(kept)}
 
 
 class NginxSite(Resource, module="flowmaster", name="NginxSite"):

@@ -84,6 +84,8 @@ class Location(Model):
     """The site's where left out."""
     headers: Mapping[Word, str] = FORWARDED
     """Headers of the request to the service."""
+    order: Annotated[int, Field(ge=1)] | None = None
+    """Of several patterns (``~``), which is tried first: nginx takes the first that matches."""
     extra: tuple[Directive, ...] = ()
     """Directives that there is no field for, as they stand in the file."""
 
@@ -124,6 +126,22 @@ class Site(Model):
     locations: Mapping[Annotated[str, Field(pattern=r"^((=|~|~\*|\^~) )?[^\s;{}]+$")], Location]
     extra: tuple[Directive, ...] = ()
     """Directives of the server block that there is no field for."""
+
+    @model_validator(mode="after")
+    def _patterns_are_in_order(self) -> Self:
+        orders = {path: location.order for path, location in self.locations.items() if path[0] == "~"}
+        if len(orders) > 1 and (None in orders.values() or len(set(orders.values())) < len(orders)):
+            raise ConfigError(
+                f"locations {', '.join(orders)} are patterns without an order",
+                "nginx takes the first that matches, and keys of a mapping have no order",
+                "give each its own `order`: 1 is tried first",
+            )
+        return self
+
+    @property
+    def ordered(self) -> list[tuple[str, Location]]:
+        """The locations as they stand in the file: those by patterns in their order, the others by their paths."""
+        return sorted(self.locations.items(), key=lambda entry: (entry[1].order or 0, entry[0]))
 
 
 class ReverseProxy(Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +56,7 @@ def access(host: Host, environ: Mapping[str, str] | None = None) -> Access:
             f"ask its owner for /etc/ssh/ssh_host_ed25519_key.pub, then set host.hostKey, or export {PUBLIC_KEY}",
         )
     port = around.get(PORT) or str(host.port)
-    if not port.isdigit():
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
         raise HostAccessError(f"{PORT} is {port!r}, which is no port", "", "a number from 1 to 65535")
     return Access(
         address=address,

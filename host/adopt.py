@@ -6,6 +6,7 @@ site is rendered from the new configuration and must mean what the file means, o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,7 +89,9 @@ def _prove(name: str, text: str, adopted: AdoptedSite, addresses: Mapping[str, s
     from drift.path import render
 
     try:
-        rendered = body.site(Site.model_validate(adopted.data), addresses)
+        # as Pulumi hands it over: keys sorted
+        known = json.loads(json.dumps(adopted.data, sort_keys=True))
+        rendered = body.site(Site.model_validate(known), addresses)
     except ValidationError as err:
         found = from_validation(err, Site, f"site {name}")
         raise AdoptError(
@@ -134,6 +137,9 @@ class _Reader:
             self.data["tls"] = {k: v for k, v in tls.items() if k != "protocols"}
         self.data.setdefault("maxBodySize", None)
         self.data.setdefault("serverNames", [])
+        patterns = [path for path in locations if path[0] == "~"]
+        for order, path in enumerate(patterns if len(patterns) > 1 else [], 1):
+            locations[path]["order"] = order
         self.data["locations"] = locations
         if extra:
             self.data["extra"] = extra

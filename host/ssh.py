@@ -48,6 +48,8 @@ class Connection:
         key = _private_key(access)
         try:
             self._socket = socket.create_connection((access.address, access.port), access.timeout)
+        except UnicodeError as err:
+            raise _unreachable(access, "that is no name of a host") from err
         except OSError as err:
             raise _unreachable(access, _reason(err, access.timeout)) from err
         self._socket.setblocking(False)  # libssh2 waits by itself

@@ -75,7 +75,7 @@ def _body(site: Site, addresses: Mapping[str, str]) -> Iterator[str]:
         yield f"ssl_certificate_key {site.tls.key};"
         yield "ssl_protocols TLSv1.2 TLSv1.3;"
     yield from _lines(site.extra)
-    for path, location in site.locations.items():
+    for path, location in site.ordered:
         yield ""
         yield f"location {path} {{"
         yield from _indented(list(_location(location, addresses)))

@@ -50,9 +50,14 @@ def parse(text: str) -> list[dict[str, Any]]:
     return list(config["parsed"])
 
 
+def readable(text: str) -> str:
+    """A file's text as it can be shown and kept: bytes that are no UTF-8 are written out, such as ``\\xf6``."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 @lru_cache(maxsize=64)
 def _meaning(text: str) -> Tree:
-    return tree(parse(text))
+    return tree(parse(readable(text)))
 
 
 def meaning(text: str) -> Tree:

@@ -122,7 +122,7 @@ class Api:
                 connection = self._idle.pop() if kept else self._open()
             except IndexError:
                 continue
-            except OSError as err:
+            except (OSError, UnicodeError) as err:
                 raise self._unreachable(err) from err
             try:
                 connection.request(method, target, body, headers)
@@ -169,8 +169,10 @@ class Api:
         words: dict[type[Exception], str] = {
             ConnectionRefusedError: "connection refused",
             TimeoutError: f"no answer within {self._timeout:g} s",
+            UnicodeError: "that is no name of a host",
         }
-        reason = words.get(type(err)) or getattr(err, "strerror", None) or str(err) or type(err).__name__
+        said = next((text for kind, text in words.items() if isinstance(err, kind)), None)
+        reason = said or getattr(err, "strerror", None) or str(err) or type(err).__name__
         if isinstance(err, ssl.SSLCertVerificationError):
             return UnreachableError(
                 f"the API server {self.server} is not the one that the kubeconfig knows: {err.verify_message}",

@@ -11,6 +11,9 @@ from drift.finding import ABSENT, Change, Finding, FindingClass, consequence
 WIDTH = 60
 """Characters that a value may take in a table."""
 
+_SENTENCE = 320
+"""Characters of what is said about something as a whole: a table has lines enough for it."""
+
 _NAMED = 24
 """Characters up to which the declared value is repeated in what `up` does."""
 
@@ -116,8 +119,9 @@ def on_server(finding: Finding, width: int = WIDTH) -> str:
     """What there is, or that there is nothing."""
     if finding.change is Change.MISSING:
         return "(missing)"
-    # What a server or a pod says about itself is worth more room than a value.
-    return brief(_without_folder(finding.live, finding), 2 * width if finding.change is Change.STATE else width)
+    # What a server, a pod or a whole object is said to be like is a sentence, and its end matters most.
+    sentence = isinstance(finding.live, str) and (finding.change is Change.STATE or not finding.path)
+    return brief(_without_folder(finding.live, finding), _SENTENCE if sentence else width)
 
 
 def declared(finding: Finding, width: int = WIDTH) -> str:

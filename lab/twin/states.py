@@ -49,13 +49,17 @@ def _remove_namespace(twin: Twin) -> None:
             # claims go when no pod uses them; what goes later than the rest is looked for again by and by only
             api.delete(f"{path}/persistentvolumeclaims")
             for what in ("pods", "persistentvolumeclaims"):
-                left = partial(_names, api, f"{path}/{what}")
-                wait_until(f"the {what} gone", lambda left=left: not left(), _PATIENCE, left)
+                gone = partial(_none, api, f"{path}/{what}")
+                wait_until(f"the {what} gone", gone, _PATIENCE, partial(_names, api, f"{path}/{what}"))
             api.delete(path)
             wait_until("the namespace gone", lambda: not api.get(path), _PATIENCE, lambda: str(api.get(path)))
         base.apply(api, twin.layout)
         base.wait_for_databases(api, _PATIENCE)
     twin.say(f"no namespace {NAMESPACE}")
+
+
+def _none(api: Api, path: str) -> bool:
+    return not api.items(path)
 
 
 def _names(api: Api, path: str) -> str:

@@ -77,9 +77,9 @@ def test_after_up_everything_answers_and_nothing_differs(operator: Operator, ser
 def test_every_change_of_a_site_is_one_finding_is_shown_and_is_healed(operator: Operator, server: Server) -> None:
     server.sh(f"""
         sed -i 's/proxy_read_timeout 30s/proxy_read_timeout 5s/' {ENABLED}/edited
-        sed -i 's/proxy_http_version 1.1;/&\\n        deny 192.0.2.1;/' {ENABLED}/added
+        sed -i 's/proxy_http_version 1.1;/&\\n        deny 192.0.2.1;\\n        default_type gr\\xf6n;/' {ENABLED}/added
         rm {ENABLED}/deleted
-        chmod 0666 {ENABLED}/permitted
+        printf '# gr\\366n\\n' >>{ENABLED}/permitted; chmod 0666 {ENABLED}/permitted
         mv {ENABLED}/disabled {AVAILABLE}/disabled
         cp -p {ENABLED}/stale /tmp/stale; sed -i s/100m/50m/ {ENABLED}/stale
         printf 'server {{ listen 80; server_name _; return 204; }}' >{ENABLED}/zzz-other
@@ -90,6 +90,7 @@ def test_every_change_of_a_site_is_one_finding_is_shown_and_is_healed(operator: 
     assert told(report) == {
         f"edited {where}": ("drift", "5s", "up sets 30s"),
         "added server[8102 _].location[/].deny": ("foreign", "192.0.2.1", "up removes it"),
+        "added server[8102 _].location[/].default_type": ("foreign", "gr\\xf6n", "up removes it"),
         "deleted": ("drift", "", "up creates it again"),
         "permitted mode": ("drift", "0666", "up sets 0644"),
         "disabled": ("drift", "", "up creates it again"),
@@ -104,6 +105,10 @@ def test_every_change_of_a_site_is_one_finding_is_shown_and_is_healed(operator: 
     server.sh(f"rm {ENABLED}/zzz-other; systemctl reload nginx")
     clean(operator)
     assert all(server.answers("/", port) for port in range(8101, 8107))
+    # what says the same stays as it is, to the byte
+    assert server.sh(f"LC_ALL=C grep -c '# gr.n$' {ENABLED}/permitted").strip() == "1"
+    operator.run("pulumi", "refresh", "--yes", "--skip-preview")
+    clean(operator)
 
 
 def test_nginx_stopped_is_started_again(operator: Operator, server: Server) -> None:

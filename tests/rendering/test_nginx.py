@@ -11,6 +11,7 @@ from typing import Any
 
 import crossplane
 import pytest
+from pydantic import ValidationError
 
 from components.bodies import nginx
 from config.reverse_proxy import ReverseProxy, Site
@@ -72,6 +73,19 @@ def text_of(name: str, demo: Settings) -> str:
 
 
 NAMES = ["demo", *SITES]
+
+
+def test_patterns_stand_in_their_order_whatever_that_of_the_keys() -> None:
+    def locations(*orders: int | None) -> dict[str, Any]:
+        paths = ("~ ^/a", "~ ^/z", "~* ^/zz")
+        patterns = {path: {"service": "frontend", "order": n} for path, n in zip(paths, orders, strict=True)}
+        return {"locations": {"/": {"service": "frontend"}, **patterns}}
+
+    text = nginx.site(Site.model_validate(locations(3, 2, 1)), ADDRESSES)
+    assert re.findall(r"location (.*) \{", text) == ["/", "~* ^/zz", "~ ^/z", "~ ^/a"]
+    for unclear in ((3, 2, 2), (3, 2, None), (None, None, None)):
+        with pytest.raises(ValidationError, match="patterns without an order"):
+            Site.model_validate(locations(*unclear))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -116,11 +116,15 @@ def test_a_refusal_says_what_the_server_said(api: Api, status: int, remedy: str)
     assert not isinstance(caught.value, UnreachableError)
 
 
-def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, "http://127.0.0.1:1", {})))
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [("http://127.0.0.1:1", "connection refused"), ("http://k3s..example:1", "that is no name of a host")],
+)
+def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, reason: str) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, address, {})))
     with connect(Target()) as connection, pytest.raises(UnreachableError) as caught:
         connection.get("/api")
-    assert caught.value.found == "the API server http://127.0.0.1:1 does not answer: connection refused"
+    assert caught.value.found == f"the API server {address} does not answer: {reason}"
 
 
 def entry(folder: Path, user: dict[str, Any]) -> str | None:

@@ -32,9 +32,18 @@ def test_a_host_key_that_is_none_is_refused(key: str) -> None:
         access(HOST, {"FLOWMASTER_HOST_PUBLIC_KEY": key})
 
 
-def test_a_port_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("port", ["ssh", "0", "65536", "²", "-1"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
     with pytest.raises(HostAccessError, match="which is no port"):
-        access(HOST, {"FLOWMASTER_HOST_PORT": "ssh"})
+        access(HOST, {"FLOWMASTER_HOST_PORT": port})
+
+
+@pytest.mark.parametrize("address", ["demo..example", f"{'a' * 64}.example"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    from host import nginx
+
+    with pytest.raises(HostUnreachableError, match="does not answer over SSH: that is no name of a host"):
+        nginx.read(access(HOST, {"FLOWMASTER_HOST_ADDRESS": address}), [])
 
 
 def test_a_private_key_is_never_shown() -> None:

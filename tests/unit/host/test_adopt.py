@@ -48,6 +48,15 @@ def test_the_site_of_the_demo_server_is_taken_over_with_nothing_left_over() -> N
         (site("location / { proxy_pass http://127.0.0.1:3010/sub; }"), []),
         (site("location ~ ^/x { proxy_pass http://10.43.185.219:3000; }"), []),
         (
+            site(
+                "location ~ ^/zz { proxy_pass http://10.43.185.219:3000; }\n"
+                "location ~* ^/z { proxy_pass http://10.43.193.134:9000; }\n"
+                "location / { proxy_pass http://10.43.185.219:3000; }\n"
+                "location ~ ^/a { proxy_pass http://10.43.193.134:9000; }"
+            ),
+            [],
+        ),
+        (
             "server { listen 80; server_name a.b; return 301 https://$host$request_uri; }\n"
             "server { listen 443 ssl; server_name a.b; ssl_certificate /c/f.pem; ssl_certificate_key /c/k.pem;"
             " ssl_protocols TLSv1.2 TLSv1.3; location / { proxy_pass http://10.43.185.219:3000; } }",
