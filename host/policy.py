@@ -9,12 +9,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from host import site_policy
 from host.errors import PolicyError
+from host.site_policy import PLANE_NAME, PLANE_PATH, PLANE_PORTS
 
-PLANE_PORTS = frozenset({8083, 8012})
-"""Plane's web page and its MCP server, on the server itself. Inside the cluster such a number means nothing."""
 WRITABLE = re.compile(r"/etc/nginx/(sites-enabled|sites-available)/[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """Every file on the server that may be written: the sites, and nothing else."""
+SITE = "pulumi-python:dynamic/flowmaster:NginxSite"
+"""The type of a site as a resource."""
 VERBS = frozenset({"read", "check", "change", "compose"})
 """Everything that may be asked of the server."""
 _READING = ("read", "state", "smoke", "room", "compare")
@@ -22,12 +24,9 @@ _CHANGING = ("push", "prepare", "copy", "swap", "stop", "start", "create", "remo
 COMPOSE = frozenset({*_READING, *_CHANGING, "journal"})
 """Everything that may be asked about a compose project."""
 
-_PLANE_PATH = re.compile(r"/opt/plane[^\s'\";]*")
-_PLANE_NAME = re.compile(r"(?<![\w.-])plane[-_][a-z][\w-]*")
 _SYSTEM = ("/bin/", "/boot/", "/dev/", "/etc/", "/lib", "/proc/", "/root/", "/run/", "/sbin/", "/sys/", "/usr/")
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
 _FOLDER = re.compile(r"/(?:opt|srv|home)/[A-Za-z0-9][\w./-]*")
-_PORT = re.compile(r"(?:listen\s+(?:[^\s;:]*:)?|(?:https?://|server\s+)[^\s;/:]+:)(\d+)")
 _HOST_PORTS = frozenset({"hostPort", "nodePort", "host_port", "node_port"})
 
 
@@ -41,13 +40,8 @@ def check_site(name: str, content: str | None) -> None:
         raise _refused(f"the file {path}", "only sites of nginx with plain names are written on the server")
     if "plane" in name:
         raise _refused(f"the site {name}", "Plane's sites are its own")
-    text = content or ""
-    for pattern in (_PLANE_PATH, _PLANE_NAME):
-        if match := pattern.search(text):
-            raise _refused(f"site {name}: {match[0]}", "Plane's files and containers are its own")
-    for match in _PORT.finditer(text):
-        if int(match[1]) in PLANE_PORTS:
-            raise _refused(f"site {name}: port {match[1]}", "Plane listens there")
+    if content is not None:
+        site_policy.check(name, content)
 
 
 def check_request(request: Mapping[str, Any]) -> None:
@@ -89,7 +83,7 @@ def check_compose(request: Mapping[str, Any]) -> None:
 def _check_volume(project: str, folder: str | None, volume: Mapping[str, Any]) -> None:
     """One side of a volume is the project's in Docker or its folder, the other one the project's in the cluster."""
     for path in (str(volume[key]) for key in ("source", "target") if key in volume):
-        if _PLANE_PATH.search(path) or _PLANE_NAME.search(path):
+        if PLANE_PATH.search(path) or PLANE_NAME.search(path):
             raise _refused(f"{project}: {path}", "Plane's files are its own")
         if not path.startswith("/") or ".." in path.split("/"):
             raise _refused(f"{project}: {path}", "a volume has a plain absolute path")
@@ -109,7 +103,7 @@ def may_write(project: str, folder: str | None, path: str) -> bool:
 
 
 def _check_folder(project: str, folder: str) -> None:
-    if _PLANE_PATH.match(folder):
+    if PLANE_PATH.match(folder):
         raise _refused(f"{project}: the folder {folder}", "Plane's files are its own")
     if not _FOLDER.fullmatch(folder) or ".." in folder.split("/"):
         why = "a compose project lies in a folder of its own below /opt, /srv or /home"
@@ -123,10 +117,15 @@ def check_resource(kind: str, name: str, inputs: Mapping[str, Any], namespace: s
     """
     if kind.startswith("kubernetes:"):
         _check_object(kind, name, inputs, namespace)
+    if kind == SITE:
+        # what is to be undone on the server, and what is asked of it, may name anything: only what is written counts
+        content = inputs.get("content")
+        check_site(str(inputs.get("site")), content if isinstance(content, str) else None)
+        return
     for where, value in _strings(inputs):
-        if match := _PLANE_PATH.search(value):
+        if match := PLANE_PATH.search(value):
             raise _refused(f"{name}: {where}: {match[0]}", "Plane's files are its own")
-        if kind.startswith(("command:", "pulumi-python:")) and (match := _PLANE_NAME.search(value)):
+        if kind.startswith(("command:", "pulumi-python:")) and (match := PLANE_NAME.search(value)):
             raise _refused(f"{name}: {where}: {match[0]}", "Plane's containers are its own")
 
 

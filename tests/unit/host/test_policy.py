@@ -40,9 +40,85 @@ def test_a_site_that_is_not_ours_is_refused(name: str, content: str, said: str) 
     assert said in str(refused.value)
 
 
-def test_a_site_of_ours_is_not_refused() -> None:
-    policy.check_site("flowmaster", SITE)
+@pytest.mark.parametrize(
+    ("directive", "said"),
+    [
+        ("listen [::1]:8083;", "port 8083"),
+        ("listen [::]:8083;", "port 8083"),
+        ('listen "8083";', "port 8083"),
+        ("listen 08083 default_server;", "port 8083"),
+        ("listen 8000-8100;", "port 8012"),
+        ("access_log /opt//plane/x.log;", "/opt/plane/x.log"),
+        ("root /opt/./plane;", "/opt/plane"),
+        ("location /x { alias /opt/sdx/../plane/data/; }", "/opt/plane/data"),
+        ('root "/opt/pl"ane;', "/opt/plane"),
+        ("root '/opt'/plane;", "/opt/plane"),
+        ("root /opt;", "/opt/plane lies below that"),
+        ("root /;", "/opt/plane lies below that"),
+        ("root ../../../opt;", "/opt/plane lies below that"),
+        ("root /proc/self/root;", "/opt/plane lies below that"),
+        ("include /op*/plane/*.conf;", "/opt/plane lies below that"),
+        ("root /opt/$host;", "/opt/plane lies below that"),
+        ("root /srv/$host/../../opt;", "/opt/plane lies below that"),
+        ("root $folder;", "write the path out"),
+        ("set $a /opt; root $a/plane;", "/opt/plane"),
+        ("set $a /opt/pl; set $b ${a}ane; root $b;", "/opt/plane"),
+        ("if (-f /opt//plane/on) { return 503; }", "/opt/plane/on"),
+        ("location / { proxy_pass http://unix:/opt//plane/socket; }", "/opt/plane/socket"),
+        ("location / { proxy_pass http://PLANE-proxy; }", "PLANE-proxy"),
+        ("location / { proxy_pass http://[::1]:8083; }", "port 8083"),
+        ("location / { proxy_pass 'http://127.0.0.1:8083'; }", "port 8083"),
+        ("location / { set $p 8083; proxy_pass http://127.0.0.1:$p; }", "port 8083"),
+        ("location / { set $b 127.0.0.1:8083; proxy_pass http://$b; }", "port 8083"),
+        ("location / { proxy_pass http://127.0.0.1:$arg_p; }", "write the address out, with its port"),
+        ("location / { proxy_pass http://127.0.0.1:80$arg_p; }", "write the address out, with its port"),
+        ("location / { proxy_pass http://$arg_b/x; }", "write the address out, with its port"),
+        ("location / { proxy_pass $arg_b; }", "write the address out, with its port"),
+        ("location / { fastcgi_pass 127.0.0.1:8012; }", "port 8012"),
+        ("location / { grpc_pass grpc://127.0.0.1:8012; }", "port 8012"),
+        ("location / { uwsgi_pass 127.0.0.1:8083; }", "port 8083"),
+        ("location / {", "cannot be read"),
+    ],
+)
+def test_no_spelling_of_what_is_planes_gets_through(directive: str, said: str) -> None:
+    with pytest.raises(PolicyError, match="refused: site x") as refused:
+        policy.check_site("x", f"server {{\n{directive}\n}}")
+    assert said in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "directive",
+    [
+        "# see /opt/plane and plane-proxy on 8083, http://127.0.0.1:8083",
+        "listen [::]:80 default_server;",
+        "root /opt/flowmaster;",
+        "root /var/www/$host;",
+        "root html;",
+        "access_log off;",
+        "access_log /var/log/nginx/$host.log combined if=$loggable;",
+        "include snippets/*.conf;",
+        "ssl_certificate /etc/ssl/$ssl_server_name.pem;",
+        "location / { try_files $uri /; }",
+        "location / { proxy_cookie_path / '/; Secure'; proxy_cache_key $host$uri; proxy_pass http://10.43.0.9:3000; }",
+        "location / { set $host_of_pool pool.example; proxy_pass http://$host_of_pool:3000; }",
+        "location / { proxy_pass http://10.43.0.9:3000$request_uri; }",
+        "location / { proxy_pass http://unix:/run/app.sock:/x; }",
+        "return 301 https://$host$request_uri;",
+        "return 200 8083;",
+    ],
+)
+def test_a_site_of_ours_is_not_refused(directive: str) -> None:
+    policy.check_site("flowmaster", f"server {{\n{directive}\n}}")
+
+
+def test_a_site_is_judged_by_what_is_written_of_it() -> None:
+    """Not by what is to be undone on the server; and a preview refuses it already."""
+    inputs = {"site": "x", "content": SITE, "drift": ["server[80].root: /opt/plane"], "checks": []}
+    policy.check_resource(policy.SITE, "x", inputs, "flowmaster")
     policy.check_site("flowmaster", None)
+    with pytest.raises(PolicyError, match="port 8083"):
+        policy.check_resource(policy.SITE, "x", {**inputs, "content": "server { listen [::]:8083; }"}, "flowmaster")
 
 
 @pytest.mark.parametrize("verb", ["run", "delete", "", None, "write"])
