@@ -14,10 +14,20 @@ from typing import Any
 Tree = dict[str, Any]
 Directive = Mapping[str, Any]
 
-_KEYED = frozenset({"proxy_set_header", "proxy_hide_header", "proxy_pass_header", "add_header", "set", "error_page"})
-"""Directives of which several stand side by side, told apart by their first word."""
+HEADERS = re.compile(r"^add_header$|_(?:set|hide|pass)_header$")
+"""Directives whose first word is the name of a header."""
+_KEYED = frozenset({"set", "error_page"})
+"""Directives of which several stand side by side, told apart by their first word, as those of headers are."""
 _IN_ORDER = frozenset({"rewrite", "return", "if", "set", "break", "allow", "deny"})
 """Directives whose order among each other decides."""
+ORDER = "(order)"
+"""The key under which that order stands: each directive with its first word, conditions and patterns whole."""
+DEFAULT = "(default)"
+"""The key under which stands, by what is listened on, which of several servers takes requests for unknown names."""
+_ACRONYMS = frozenset({"api", "id", "ip", "ssl", "uri", "url", "www", "xss"})
+_SEVERAL = re.compile(r" \(\d+\)$")
+_WORDS = re.compile(r'"((?:\\.|[^"\\])*)"|(\S+)')
+_BARE = re.compile(r'[^\s"]+')
 _TIMES = re.compile(r"(?:_timeout|_delay|_time|^expires|_valid)$")
 _SIZES = re.compile(r"(?:_size)$")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -78,59 +88,107 @@ def same(one: str, other: str) -> bool:
         return False
 
 
+def joined(words: Iterable[str]) -> str:
+    """Words as one text, those with blanks in quotes: what nginx keeps apart is told apart."""
+    return " ".join(w if _BARE.fullmatch(w) else '"' + re.sub(r'(["\\])', r"\\\1", w) + '"' for w in words)
+
+
+def split(text: str) -> list[str]:
+    """The words of a text that :func:`joined` made."""
+    return [match[2] if match[2] is not None else re.sub(r"\\(.)", r"\1", match[1]) for match in _WORDS.finditer(text)]
+
+
+def header(name: str) -> str:
+    """A header's name as it is usually written: `host` and `Host` are one."""
+    return "-".join(part.upper() if part.lower() in _ACRONYMS else part.capitalize() for part in name.split("-"))
+
+
 def tree(directives: Iterable[Directive]) -> Tree:
     """Directives as a structure of names: blocks and keyed directives become maps, repeated ones lists."""
     found: Tree = {}
-    several: dict[str, list[str]] = {}
+    several: dict[str, list[list[str]]] = {}
     order = []
+    listening: list[tuple[str, list[str]]] = []
     for directive in directives:
         name, words = str(directive["directive"]), list(directive["args"])
         if name == "#":
             continue
         if name in _IN_ORDER or (name == "location" and words and words[0].startswith("~")):
-            order.append(" ".join([name, *words]))
+            order.append(joined([name, *(words if "block" in directive else words[:1])]))
         if "block" in directive:
             within = tree(directive["block"])
             if name == "server":
                 within.setdefault("listen", "80")
-            _put(found.setdefault(name, {}), _label(name, words, directive["block"]), within)
+            label = _put(found.setdefault(name, {}), _label(name, words, directive["block"]), within)
+            if name == "server":
+                listening.append((label, _listening(directive["block"])))
+        elif HEADERS.search(name) and words:
+            _put(found.setdefault(name, {}), header(words[0]), joined(words[1:]))
         elif name in _KEYED and words:
-            _put(found.setdefault(name, {}), words[0], " ".join(words[1:]))
+            _put(found.setdefault(name, {}), words[0], joined(words[1:]))
         else:
-            several.setdefault(name, []).append(_value(name, words))
-    for name, values in several.items():
-        found[name] = values[0] if len(values) == 1 else sorted(values)
+            several.setdefault(name, []).append(words)
+    for name, repeated in several.items():
+        values = [_value(name, words) for words in repeated]
+        # the order tells those apart that begin differently
+        alike = name in _IN_ORDER and len({tuple(words[:1]) for words in repeated}) < len(repeated)
+        found[name] = values[0] if len(values) == 1 else values if alike else sorted(values)
     if len(order) > 1:
-        found["(order)"] = order
+        found[ORDER] = order
+    if defaults := _defaults(listening):
+        found[DEFAULT] = defaults
     return found
+
+
+def _defaults(servers: Iterable[tuple[str, list[str]]]) -> dict[str, str]:
+    """The first server on each address that several listen on, where none of them is named as the default."""
+    found: dict[str, list[str]] = {}
+    named = set()
+    for label, listening in servers:
+        for address, *options in (entry.split() for entry in listening):
+            found.setdefault(address, []).append(label)
+            if "default_server" in options:
+                named.add(address)
+    return {address: labels[0] for address, labels in found.items() if len(labels) > 1 and address not in named}
+
+
+def _listening(block: Iterable[Directive]) -> list[str]:
+    return [_listen(d["args"]) for d in block if d["directive"] == "listen"] or ["80"]
 
 
 def _label(name: str, words: list[str], block: list[Directive]) -> str:
     if name != "server":
-        return " ".join(words)
-    ports = sorted({_listen(d["args"]).split()[0] for d in block if d["directive"] == "listen"}) or ["80"]
+        return joined(words)
+    ports = sorted({entry.split()[0] for entry in _listening(block)})
     names = [word for d in block if d["directive"] == "server_name" for word in d["args"]]
     return " ".join([",".join(ports), *names[:1]])
 
 
-def _put(place: Tree, key: str, value: Any) -> None:
+def _put(place: Tree, key: str, value: Any) -> str:
+    """Set a key; where it is taken, the next free one with a number, which is returned (:func:`plain` takes it off)."""
     number, free = 1, key
     while free in place:
         number += 1
         free = f"{key} ({number})"
     place[free] = value
+    return free
+
+
+def plain(key: str) -> str:
+    """A key without the number that tells it apart from others of its name."""
+    return _SEVERAL.sub("", key)
 
 
 def _value(name: str, words: list[str]) -> str:
     if name == "listen":
         return _listen(words)
     if name == "server_name":
-        return " ".join(sorted(words))
+        return joined(sorted(words))
     if len(words) == 1 and _TIMES.search(name):
         return seconds(words[0])
     if len(words) == 1 and _SIZES.search(name):
         return _bytes(words[0])
-    return " ".join(words)
+    return joined(words)
 
 
 def _listen(words: list[str]) -> str:
@@ -168,7 +226,7 @@ def servers(text: str) -> Iterator[tuple[set[str], set[str]]]:
     for directive in parse(text):
         if directive["directive"] == "server" and "block" in directive:
             block = directive["block"]
-            listening = [_listen(d["args"]) for d in block if d["directive"] == "listen"] or ["80"]
+            listening = _listening(block)
             ports = {entry.split()[0].rpartition(":")[2] for entry in listening}
             names = {word for d in block if d["directive"] == "server_name" for word in d["args"]} or {""}
             defaults = {"_"} if any("default_server" in entry.split() for entry in listening) else set()

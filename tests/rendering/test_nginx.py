@@ -169,6 +169,14 @@ def test_what_is_asked_to_see_that_it_answers(demo: Settings) -> None:
         ("server { client_max_body_size 1m; }", "server { client_max_body_size 1024k; }"),
         ("server { a b; c d; }", "server { c d; a b; }"),
         ('server { proxy_set_header A "b"; }', "server { proxy_set_header A b; }"),
+        ("server { proxy_set_header host $host; }", "server { proxy_set_header Host $host; }"),
+        ("server { add_header x-xss-protection 0; }", "server { add_header X-XSS-Protection 0; }"),
+        ('server { if ($a ~ "x") { break; } }', "server { if ($a ~ x) { break; } }"),
+        (
+            "server { server_name a; } server { listen 80 default_server; server_name b; }",
+            "server { listen 80 default_server; server_name b; } server { server_name a; }",
+        ),
+        ("server { listen 81; } server { listen 82; }", "server { listen 82; } server { listen 81; }"),
     ],
 )
 def test_the_same_said_in_other_words_is_the_same(one: str, other: str) -> None:
@@ -184,10 +192,25 @@ def test_the_same_said_in_other_words_is_the_same(one: str, other: str) -> None:
         ("server { a_timeout 1m; }", "server { a_timeout 1h; }"),
         ("server { location / {} }", "server { location / {} location / {} }"),
         ("server { a b; }", "server { a b; "),
+        ('server { add_header X "DENY always"; }', "server { add_header X DENY always; }"),
+        ('server { if ($a ~ "x y") { break; } }', "server { if ($a ~ x y) { break; } }"),
+        ("server { server_name a; } server { server_name b; }", "server { server_name b; } server { server_name a; }"),
+        (
+            "server { if ($a = 1) { break; } if ($a = 2) { return 1; } }",
+            "server { if ($a = 2) { return 1; } if ($a = 1) { break; } }",
+        ),
+        ("server { rewrite ^/a /b; rewrite ^/a /c; }", "server { rewrite ^/a /c; rewrite ^/a /b; }"),
+        ("server { set $a 1; set $a 2; }", "server { set $a 2; set $a 1; }"),
+        ('server { set $a ""; set $b x; }', "server { set $a x; set $b x; }"),
     ],
 )
 def test_what_says_something_else_is_not_the_same(one: str, other: str) -> None:
     assert not meaning.same(one, other)
+
+
+@pytest.mark.parametrize("words", [["a"], ["a", "b c"], [""], ['a"b', "c\\d", "\\"], ["a b\\", "'"], ["a#;{}"], []])
+def test_words_are_kept_apart(words: list[str]) -> None:
+    assert meaning.split(meaning.joined(words)) == words
 
 
 @pytest.mark.parametrize(
