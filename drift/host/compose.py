@@ -8,8 +8,9 @@ from typing import Any
 from config.compose import SEALED, ComposeService, Phase
 from drift.compare import compare
 from drift.finding import ABSENT, Change, Finding, FindingClass, ObjectRef
-from drift.host import meaning
-from drift.path import render
+from drift.host import credentials, meaning
+from drift.host.findings import revision
+from drift.kubernetes.secrets import Masker
 from host.nginx import HostState
 from migration import front
 from migration.declare import Declared
@@ -24,13 +25,19 @@ def reference(project: str) -> ObjectRef:
 
 
 def findings(
-    project: Declared, state: Json, host: HostState, addresses: Mapping[str, str], applied: Mapping[str, str]
+    project: Declared,
+    state: Json,
+    host: HostState,
+    addresses: Mapping[str, str],
+    applied: Mapping[str, str],
+    masker: Masker,
 ) -> list[Finding]:
     """All findings about one project.
 
     :param state: what :func:`host.docker.read_state` says.
     :param addresses: ClusterIPs by service.
     :param applied: the text of each site of nginx as it was applied last.
+    :param masker: hides what the namespace's Secrets hold.
     """
     if state["problem"]:
         note = "whether two sides write cannot be told"
@@ -46,7 +53,7 @@ def findings(
     if here is not Phase.RETIRED:
         found += _translated(project, state)
     if here is project.phase and here is not Phase.DOCKER and project.moved.ports:
-        found += _front(project, host, addresses, applied)
+        found += _front(project, host, addresses, applied, masker)
     return found
 
 
@@ -155,7 +162,7 @@ def _other_variables(project: Declared, entry: ComposeService, container: Json) 
 
 
 def _front(
-    project: Declared, host: HostState, addresses: Mapping[str, str], applied: Mapping[str, str]
+    project: Declared, host: HostState, addresses: Mapping[str, str], applied: Mapping[str, str], masker: Masker
 ) -> Iterator[Finding]:
     """The ports as nginx serves them."""
     site = project.moved.site
@@ -174,12 +181,16 @@ def _front(
         return
     before = meaning.meaning(applied[site]) if site in applied else ABSENT
     for difference in compare(meaning.meaning(declared), live, before):
+        told, hidden_live = credentials.shown(difference.path, difference.live, masker)
+        meant, hidden = credentials.shown(difference.path, difference.declared, masker)
         yield Finding(
             difference.cls or FindingClass.DRIFT,
             ref,
-            render(difference.path),
+            credentials.where(difference.path, masker),
             difference.change,
-            live=difference.live,
-            declared=difference.declared,
+            live=told,
+            declared=meant,
             when=file.changed,
+            secret=hidden or hidden_live,
+            revision=revision(difference.live) if hidden_live else "",
         )

@@ -11,9 +11,8 @@ from components.bodies import nginx as body
 from config.reverse_proxy import ReverseProxy, Site, served
 from drift.compare import Difference, compare
 from drift.finding import ABSENT, Change, Finding, FindingClass, ObjectRef
-from drift.host import meaning
-from drift.kubernetes.secrets import Masker, telling
-from drift.path import Path, render
+from drift.host import credentials, meaning
+from drift.kubernetes.secrets import Masker
 from drift.rules import RELOAD
 from host.nginx import ENABLED, File, HostState
 
@@ -21,7 +20,6 @@ NGINX = ObjectRef("Nginx", "", "nginx")
 MODE = "0644"
 OWNER = "root:root"
 _NO_ADDRESS = "address-of-{}:0"
-_HEADERS = ("proxy_set_header", "add_header", "set")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,40 +114,24 @@ def _difference(name: str, site: Site, file: File, found: Difference, now: Situa
             note = f"no Service has the address {address}; {location.service} " + (
                 f"has {now.addresses[location.service]}" if location.service in now.addresses else "is not there"
             )
-    live, hidden_live = _shown(found.path, found.live, now)
-    declared, hidden = _shown(found.path, found.declared, now)
+    live, hidden_live = credentials.shown(found.path, found.live, now.masker)
+    declared, hidden = credentials.shown(found.path, found.declared, now.masker)
     return Finding(
         cls,
         reference(name),
-        render(found.path),
+        credentials.where(found.path, now.masker),
         found.change,
         live=live,
         declared=declared,
         when=file.changed,
         note=note,
         secret=hidden or hidden_live,
-        revision=_revision(found.live) if hidden_live else "",
+        revision=revision(found.live) if hidden_live else "",
     )
 
 
-def _shown(path: Path, value: Any, now: Situation) -> tuple[Any, bool]:
-    """The value without what is secret in it: credentials in headers are told by their names."""
-    if isinstance(value, dict):
-        parts = {key: _shown((*path, key), part, now) for key, part in value.items()}
-        return {key: part for key, (part, _) in parts.items()}, any(hidden for _, hidden in parts.values())
-    if not isinstance(value, str):
-        return value, False
-    if not value.startswith("$") and len(path) > 1 and path[-2] in _HEADERS and _credential(str(path[-1])):
-        return "(secret)", True
-    text = now.masker.text(value)
-    return text, text != value
-
-
-def _credential(header: str) -> bool:
-    return telling(header) or any(word in header.lower() for word in ("authorization", "cookie"))
-
-
-def _revision(value: Any) -> str:
+def revision(value: Any) -> str:
+    """What tells one hidden value from another without saying it."""
     return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 

@@ -85,12 +85,12 @@ class HostSource:
         self.addresses = addresses(self.settings, live)
         try:
             host = self.state()
-            found = self._of_projects(host, applied)
+            masker = Masker([body for _, body in live.of("Secret")])
+            found = self._of_projects(host, applied, masker)
         except HostError as err:
             return [unread(self.settings, err)]
         if proxy is None:
             return found
-        masker = Masker([body for _, body in live.of("Secret")])
         return found + findings(
             Situation(
                 proxy=proxy,
@@ -102,7 +102,7 @@ class HostSource:
             )
         )
 
-    def _of_projects(self, host: HostState, applied: Applied) -> list[Finding]:
+    def _of_projects(self, host: HostState, applied: Applied, masker: Masker) -> list[Finding]:
         if not self.projects:
             return []
         from drift.host.compose import findings
@@ -111,7 +111,9 @@ class HostSource:
         return [
             finding
             for name, project in self.projects.items()
-            for finding in findings(project, states[name], host, self.compose_addresses.get(name, {}), applied.sites)
+            for finding in findings(
+                project, states[name], host, self.compose_addresses.get(name, {}), applied.sites, masker
+            )
         ]
 
 

@@ -10,6 +10,7 @@ from config.compose import Phase
 from config.settings import Settings
 from drift.finding import Finding
 from drift.host import compose
+from drift.kubernetes.secrets import Masker
 from host.nginx import ENABLED, File, HostState, Nginx
 from migration import declare, front
 from migration.declare import Declared
@@ -66,7 +67,7 @@ def look(what: Declared, seen: dict[str, Any], text: str | None = None) -> list[
     path = f"{ENABLED}/{what.moved.site}"
     files = {path: File(path=path, kind="file", content=text)} if text else {}
     host = HostState(address="", hostname="", nginx=Nginx(installed=True, running=True), files=files)
-    return compose.findings(what, seen, host, ADDRESSES, {what.moved.site: text or ""})
+    return compose.findings(what, seen, host, ADDRESSES, {what.moved.site: text or ""}, Masker())
 
 
 def told(found: list[Finding]) -> list[tuple[str, str, str]]:
@@ -154,7 +155,7 @@ def test_nginx_before_it(demo: Settings) -> None:
     assert changed.path.endswith("proxy_send_timeout")
     host = HostState(address="", hostname="", nginx=Nginx(installed=True, running=True), files={})
     seen = state(CLUSTER, container(**STOPPED))
-    [gone] = compose.findings(what, seen, host, ADDRESSES, {what.moved.site: served})
+    [gone] = compose.findings(what, seen, host, ADDRESSES, {what.moved.site: served}, Masker())
     assert (gone.cls, gone.note) == ("drift", "nobody serves 8010")
 
 

@@ -12,7 +12,10 @@ from components.bodies import nginx as body
 from config.reverse_proxy import ReverseProxy
 from config.settings import Settings
 from drift.finding import Change, Finding, FindingClass, consequence
+from drift.host import credentials
 from drift.host.findings import Situation, findings
+from drift.kubernetes.secrets import Masker
+from drift.report.values import line
 from drift.rules import decided
 from host.nginx import AVAILABLE, ENABLED, File, HostState, Nginx
 
@@ -206,3 +209,50 @@ def test_credentials_in_headers_are_never_shown(healthy: Situation) -> None:
     second = one(edited(healthy, "off;", 'off;\n proxy_set_header Authorization "Bearer xyz789";'))
     assert first.revision != second.revision
     assert "abc123" not in repr(first)
+
+
+def test_a_credential_is_shown_nowhere_in_a_report(healthy: Situation) -> None:
+    """In values, conditions, whole blocks and the order of directives alike."""
+    added = """off;
+        set $api_token sEcReT1;
+        if ($http_x_api_key != "sEcReT2") { return 403; }
+        if ($arg_token ~ "sEcReT 3") { set $auth sEcReT4; return 401; }
+        add_header X-Api-Key sEcReT5 always;
+        secure_link_md5 "$uri sEcReT6";
+        location /api/x { proxy_set_header authorization "Bearer sEcReT7"; }"""
+    found = decided(findings(edited(healthy, "off;", added)))
+    assert len(found) == 6
+    told = " ".join(repr(one) + line(one, NOW) for one in found)
+    assert "ecret" in told.lower()
+    assert "sEcReT" not in told
+    by_path = {one.path.removeprefix(API): one.live for one in found}
+    assert by_path[".if"] == {
+        "$http_x_api_key != (secret)": {"return": "403"},
+        "$arg_token ~ (secret)": {
+            "set": {"$auth": "(secret)"},
+            "return": "401",
+            "(order)": ["set $auth", "return 401"],
+        },
+    }
+    assert by_path["[(order)]"] == ["set $api_token", "if $http_x_api_key != (secret)", "if $arg_token ~ (secret)"]
+
+
+def test_a_credential_in_a_condition_is_not_shown_in_a_path() -> None:
+    path = ("server", "80 _", "if", '$http_x_api_key != "sEcReT 1" (2)', "return")
+    assert credentials.where(path, Masker()) == "server[80 _].if[$http_x_api_key != (secret) (2)].return"
+
+
+@pytest.mark.parametrize(
+    "directive",
+    [
+        "set $auth 1;",
+        "set $api_token $http_x_api_key;",
+        'proxy_set_header Authorization "Bearer $token";',
+        "add_header Access-Control-Allow-Credentials true always;",
+        'if ($http_authorization = "") { return 401; }',
+        'if ($http_authorization !~ "^Bearer ") { return 401; }',
+        "add_header X-Frame-Options DENY;",
+    ],
+)
+def test_what_is_no_credential_is_shown(healthy: Situation, directive: str) -> None:
+    assert not any(found.secret for found in findings(edited(healthy, "off;", f"off;\n{directive}")))
