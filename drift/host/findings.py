@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.bodies import nginx as body
-from config.reverse_proxy import ReverseProxy, Site, served
+from config.reverse_proxy import Location, ReverseProxy, Site, served
 from drift.compare import Difference, compare
 from drift.finding import ABSENT, Change, Finding, FindingClass, ObjectRef
 from drift.host import credentials, meaning
@@ -108,7 +108,7 @@ def _difference(name: str, site: Site, file: File, found: Difference, now: Situa
     if found.path[-1] == "proxy_pass" and isinstance(found.live, str):
         address = found.live.partition("://")[2].partition("/")[0]
         location = site.locations.get(str(found.path[-2]))
-        if location is not None and location.service and address not in now.addresses.values():
+        if location is not None and location.service and address not in _known(now, location):
             # the Service was made again: the program is as it was, the server is not
             cls = FindingClass.DRIFT
             note = f"no Service has the address {address}; {location.service} " + (
@@ -128,6 +128,12 @@ def _difference(name: str, site: Site, file: File, found: Difference, now: Situa
         secret=hidden or hidden_live,
         revision=revision(found.live) if hidden_live else "",
     )
+
+
+def _known(now: Situation, location: Location) -> set[str]:
+    """The addresses of all Services, at the location's port where it has one of its own."""
+    addresses = now.addresses.values()
+    return {f"{a.partition(':')[0]}:{location.port}" if location.port else a for a in addresses}
 
 
 def revision(value: Any) -> str:

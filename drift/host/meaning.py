@@ -119,9 +119,9 @@ def tree(directives: Iterable[Directive]) -> Tree:
             within = tree(directive["block"])
             if name == "server":
                 within.setdefault("listen", "80")
-            label = _put(found.setdefault(name, {}), _label(name, words, directive["block"]), within)
+            key = _put(found.setdefault(name, {}), label(name, words, directive["block"]), within)
             if name == "server":
-                listening.append((label, _listening(directive["block"])))
+                listening.append((key, _listening(directive["block"])))
         elif HEADERS.search(name) and words:
             _put(found.setdefault(name, {}), header(words[0]), joined(words[1:]))
         elif name in _KEYED and words:
@@ -153,10 +153,11 @@ def _defaults(servers: Iterable[tuple[str, list[str]]]) -> dict[str, str]:
 
 
 def _listening(block: Iterable[Directive]) -> list[str]:
-    return [_listen(d["args"]) for d in block if d["directive"] == "listen"] or ["80"]
+    return [listen(d["args"]) for d in block if d["directive"] == "listen"] or ["80"]
 
 
-def _label(name: str, words: list[str], block: list[Directive]) -> str:
+def label(name: str, words: list[str], block: list[Directive]) -> str:
+    """What a block is told apart by: its words, or a server's ports and its first name."""
     if name != "server":
         return joined(words)
     ports = sorted({entry.split()[0] for entry in _listening(block)})
@@ -181,7 +182,7 @@ def plain(key: str) -> str:
 
 def _value(name: str, words: list[str]) -> str:
     if name == "listen":
-        return _listen(words)
+        return listen(words)
     if name == "server_name":
         return joined(sorted(words))
     if len(words) == 1 and _TIMES.search(name):
@@ -191,7 +192,7 @@ def _value(name: str, words: list[str]) -> str:
     return joined(words)
 
 
-def _listen(words: list[str]) -> str:
+def listen(words: list[str]) -> str:
     """`80`, `*:80` and `0.0.0.0:80` are one address; `default` is the old word for `default_server`."""
     address, *options = words
     address = address.removeprefix("*:").removeprefix("0.0.0.0:")

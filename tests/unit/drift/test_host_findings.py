@@ -256,3 +256,16 @@ def test_a_credential_in_a_condition_is_not_shown_in_a_path() -> None:
 )
 def test_what_is_no_credential_is_shown(healthy: Situation, directive: str) -> None:
     assert not any(found.secret for found in findings(edited(healthy, "off;", f"off;\n{directive}")))
+
+
+def test_another_port_of_a_service_is_a_live_address(healthy: Situation) -> None:
+    """`port` of a location is not the port that the Service is known by."""
+    site = healthy.proxy.sites["flowmaster"]
+    changed = site.locations["/"].model_copy(update={"port": 9100, "path": "/x"})
+    sites = {"flowmaster": site.model_copy(update={"locations": {**site.locations, "/": changed}})}
+    found = one(
+        replace(
+            edited(healthy, "10.43.185.219:3000", "10.43.185.219:9100"), proxy=ReverseProxy(sites=sites), applied={}
+        )
+    )
+    assert (found.declared, found.cls, found.note) == ("http://10.43.185.219:9100/x", FindingClass.PENDING, "")
