@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,8 @@ class Adoption:
     uid: str
     sites: Mapping[str, AdoptedSite] = field(default_factory=dict)
     """nginx's sites on the server, where the stack says that they are its own."""
+    sites_left: Sequence[tuple[str, str]] = ()
+    """The files of other enabled sites, each with what it serves: they stay as they are."""
 
 
 def read(api: Api, namespace: str) -> reader.LiveState:
@@ -90,10 +92,22 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
     bodies = [dict(body) for body in manifests(adopted)]
     proofs = prove(api, live, bodies)
     sites: Mapping[str, AdoptedSite] = {}
+    left: Sequence[tuple[str, str]] = ()
     if host is not None and settings.stack.reverse_proxy is not None:
         addresses = source.addresses(adopted, live)
-        sites = host_adopt.sites(settings.stack.reverse_proxy.sites, host.state(), addresses)
-    return Adoption(settings=adopted, live=live, description=description, proofs=proofs, uid=identity(api), sites=sites)
+        declared = settings.stack.reverse_proxy.sites
+        sites = host_adopt.sites(declared, host.state(), addresses)
+        own = {*declared, *(project.moved.site for project in host.projects.values())}
+        left = host_adopt.not_taken(own, host.state())
+    return Adoption(
+        settings=adopted,
+        live=live,
+        description=description,
+        proofs=proofs,
+        uid=identity(api),
+        sites=sites,
+        sites_left=left,
+    )
 
 
 def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:

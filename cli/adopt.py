@@ -104,6 +104,10 @@ def _show(adoption: Adoption) -> None:
     for title, rows in (
         ("nginx: taken over as it stands, for want of a key", [(n, e) for n, s in sites for e in s.extras]),
         ("nginx: comments, which stay in the file and its backups", [(n, c) for n, s in sites for c in s.comments]),
+        (
+            "nginx: sites not taken over, as reverseProxy.sites has none of the file's name",
+            adoption.sites_left,
+        ),
         ("kept in overrides, because no field says it", [(r, ", ".join(p)) for r, p in description.overrides.items()]),
         ("not managed; stays as it is", description.unmanaged),
         (
