@@ -159,9 +159,10 @@ class Reader:
         six = host == "[::]"
         known = {"default_server", "ssl"}
         unknown = [o for o in options if o not in known and not (six and o.startswith("ipv6only="))]
-        usual = f"listen {port if port.isdigit() else 80}{' ssl' if 'ssl' in options else ''};"
+        kept = "".join(f" {option}" for option in ("ssl", "default_server") if option in options)
+        usual = f"listen {port if port.isdigit() else 80}{kept};"
         if not port.isdigit() or (host and not six):
-            raise self._rewrite(directive, "an address of its own", usual)
+            raise self._rewrite(directive, "it names an address", usual)
         if unknown:
             raise self._rewrite(directive, f"`{unknown[0]}`", usual)
         return _Listen(directive, int(port), six, "ssl" in options, "default_server" in options)
