@@ -22,6 +22,10 @@ from drift.engine import Report
 from drift.finding import FindingClass
 from drift.host.source import HostSource
 from drift.report.values import declared, on_server
+from host import policy
+
+_SOME_ADDRESS = "192.0.2.1:80"
+"""One that stands for any other: it is for documentation alone (RFC 5737)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,8 @@ class ReverseProxy(Component):
         return [site.content for site in self.sites.values()]
 
     def _site(self, name: str, site: Site, args: ReverseProxyArgs) -> NginxSite:
+        # before an address is known: a preview refuses what an update would
+        policy.check_site(name, nginx.site(site, dict.fromkeys(services(site), _SOME_ADDRESS)))
         needed = {s: args.addresses[s] for s in services(site)}
         content = pulumi.Output.all(**needed).apply(lambda addresses: nginx.site(site, addresses))
         asked = [asdict(check) for check in nginx.checks(site, args.asleep)]

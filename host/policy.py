@@ -118,7 +118,8 @@ def check_resource(kind: str, name: str, inputs: Mapping[str, Any], namespace: s
     if kind.startswith("kubernetes:"):
         _check_object(kind, name, inputs, namespace)
     if kind == SITE:
-        # what is to be undone on the server, and what is asked of it, may name anything: only what is written counts
+        # what is to be undone on the server, and what is asked of it, may name anything: only what is written counts,
+        # and that is looked at once more when it is written, with every address in its place
         content = inputs.get("content")
         check_site(str(inputs.get("site")), content if isinstance(content, str) else None)
         return

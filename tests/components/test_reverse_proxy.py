@@ -11,9 +11,11 @@ from pulumi.runtime.mocks import test as pulumi_test
 from components.flowmaster import FlowMaster
 from components.nginx_site import NginxSiteProvider
 from components.reverse_proxy import ReverseProxy, ReverseProxyArgs, reverse_proxy
+from config.reverse_proxy import Site
 from config.settings import Settings
 from drift.engine import Report
 from drift.finding import Action, Change, Finding, FindingClass, ObjectRef
+from host.errors import PolicyError
 from tests.components.conftest import Recorder
 
 SITE = "pulumi-python:dynamic/flowmaster:NginxSite"
@@ -63,6 +65,12 @@ def test_neither_address_nor_key_of_the_server_is_among_the_inputs(engine: Recor
 def test_no_sites_are_no_resources(engine: Recorder, demo: Settings) -> None:
     run(demo, args(demo, sites={}))
     assert engine.of(SITE) == engine.of(COMMAND) == {}
+
+
+def test_what_is_planes_is_refused_before_any_address_is_known(demo: Settings) -> None:
+    site = Site.model_validate({"locations": {}, "extra": ["listen [::1]:8083;"]})
+    with pytest.raises(PolicyError, match="site flowmaster, line 6: listen: port 8083"):
+        ReverseProxy("nginx", args(demo, sites={"flowmaster": site}))
 
 
 def test_what_differs_on_the_server_is_an_input_and_so_a_change(engine: Recorder, demo: Settings) -> None:
