@@ -48,6 +48,9 @@ class ReverseProxy(Component):
     sites: Mapping[str, NginxSite]
 
     def __init__(self, name: str, args: ReverseProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        for file, entry in args.sites.items():
+            # before any address is known: a preview refuses what an update would
+            policy.check_site(file, nginx.site(entry, dict.fromkeys(services(entry), _SOME_ADDRESS)))
         super().__init__(name, opts)
         self.sites = {site: self._site(site, entry, args) for site, entry in args.sites.items()}
         if self.sites:
@@ -61,8 +64,6 @@ class ReverseProxy(Component):
         return [site.content for site in self.sites.values()]
 
     def _site(self, name: str, site: Site, args: ReverseProxyArgs) -> NginxSite:
-        # before an address is known: a preview refuses what an update would
-        policy.check_site(name, nginx.site(site, dict.fromkeys(services(site), _SOME_ADDRESS)))
         needed = {s: args.addresses[s] for s in services(site)}
         content = pulumi.Output.all(**needed).apply(lambda addresses: nginx.site(site, addresses))
         asked = [asdict(check) for check in nginx.checks(site, args.asleep)]

@@ -34,6 +34,7 @@ def site(name: str, text: str, addresses: Mapping[str, str]) -> AdoptedSite:
         directives = meaning.parse(text)
     except meaning.SyntaxProblem as err:
         raise AdoptError(f"site {name}: {err}", "", "correct the file on the server (nginx -t)") from err
+    _refuse_unreadable(name, directives)
     _refuse_credentials(name, directives)
     adopted = AdoptedSite({}, comments=list(_comments(directives)))
     servers = [d for d in directives if d["directive"] == "server"]
@@ -89,6 +90,13 @@ def _every(directives: Iterable[Directive]) -> Iterator[Directive]:
     for directive in directives:
         yield directive
         yield from _every(directive.get("block", ()))
+
+
+def _refuse_unreadable(name: str, directives: Iterable[Directive]) -> None:
+    for directive in _every(directives):
+        if any(meaning.readable(word) != word for word in directive["args"]):
+            what = f"{directive['directive']} has bytes that are no UTF-8"
+            raise refused(name, directive, what, "configuration is UTF-8", f"write that line in UTF-8, {AGAIN}")
 
 
 def _exposed(directive: Directive) -> bool:

@@ -69,7 +69,7 @@ def test_no_sites_are_no_resources(engine: Recorder, demo: Settings) -> None:
 
 def test_what_is_planes_is_refused_before_any_address_is_known(demo: Settings) -> None:
     site = Site.model_validate({"locations": {}, "extra": ["listen [::1]:8083;"]})
-    with pytest.raises(PolicyError, match="site flowmaster, line 6: listen: port 8083"):
+    with pytest.raises(PolicyError, match="site flowmaster, line 7: listen: port 8083"):
         ReverseProxy("nginx", args(demo, sites={"flowmaster": site}))
 
 

@@ -88,6 +88,7 @@ def test_what_has_no_field_is_carried_as_it_stands(text: str, carried: list[str]
     ("text", "said"),
     [
         ("server { listen 80", "flowmaster: "),
+        (site("location / { proxy_pass http://a:1; default_type gr\udcf6n; }"), "has bytes that are no UTF-8"),
         (site("location / { root /var/www; }"), "location / does not pass requests on"),
         (site("location / { proxy_pass https://x:1; }"), "proxy_pass https://x:1"),
         (site("location / { proxy_pass http://pool; }", before="upstream pool { server 10.0.0.1:1; }\n"), "upstream"),
