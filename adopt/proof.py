@@ -16,6 +16,7 @@ from components.names import FIELD_MANAGER
 from drift.applied import Applied
 from drift.compare import compare
 from drift.finding import Action, ObjectRef
+from drift.kubernetes.body import encoded
 from drift.kubernetes.connection import Api
 from drift.kubernetes.errors import ApiError, UnreachableError
 from drift.kubernetes.normalise import normalise
@@ -78,7 +79,7 @@ def _prove(api: Api, ref: ObjectRef, declared: Body, live: Body, comparison: Com
             path_of(ref),
             {"dryRun": "All", "fieldManager": FIELD_MANAGER, "force": "true"},
             {"Content-Type": "application/apply-patch+yaml"},
-            json.dumps(declared).encode(),
+            encoded(declared),
         )
     except UnreachableError:
         raise

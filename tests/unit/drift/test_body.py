@@ -1,0 +1,32 @@
+"""What is sent to the API server reads the same as JSON and as YAML."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from drift.kubernetes.body import encoded
+
+TEXTS = [
+    "plain",
+    "žluťoučký ☃",
+    "deployed by \U0001f916",
+    "a\x85b",
+    "a\u2028b\u2029c",
+    "tab\t, end\r\n, null \x00, escape \x1b, delete \x7f, c1 \x9b",
+    "\ufeffmarked",
+    'quoted "x" and \\u0041 and \\',
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_bytes_say_the_same_in_json_and_in_yaml(text: str) -> None:
+    body = {"data": {text: [text]}}
+    assert json.loads(encoded(body)) == body
+    assert yaml.safe_load(encoded(body)) == body
+
+
+def test_characters_above_the_first_plane_are_no_surrogate_pairs() -> None:
+    assert encoded("\U0001f916") == '"\U0001f916"'.encode()
