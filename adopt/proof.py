@@ -16,7 +16,7 @@ from components.names import FIELD_MANAGER
 from drift.applied import Applied
 from drift.compare import compare
 from drift.finding import Action, ObjectRef
-from drift.kubernetes.body import encoded
+from drift.kubernetes.body import encoded, unsendable
 from drift.kubernetes.connection import Api
 from drift.kubernetes.errors import ApiError, UnreachableError
 from drift.kubernetes.normalise import normalise
@@ -73,6 +73,9 @@ def failures(proofs: Iterable[Proof]) -> list[Proof]:
 def _prove(api: Api, ref: ObjectRef, declared: Body, live: Body, comparison: Comparison) -> Proof:
     found = [finding for _, finding in settled(ref, declared, live, comparison)]
     changes = [finding.path or "the whole object" for finding in found if decide(finding) is not Action.IGNORE]
+    if bad := unsendable(declared):
+        words = f"the provider cannot send the character U+{ord(bad[0][1]):04X} as it is"
+        return Proof(ref=ref, changes=tuple(dict.fromkeys(render(path) for path, _ in bad)), refused=words)
     try:
         response = api.request(
             "PATCH",

@@ -73,10 +73,11 @@ DEFAULTS: tuple[Rule, ...] = (
     _ignore("numbers the revisions of a DaemonSet", path="metadata.annotations[deprecated.daemonset.*]"),
     *(
         _ignore("set by Kubernetes itself", path=path, manager=manager, **{"class": "foreign"})
-        for path in ("metadata.annotations", "metadata.finalizers", "metadata.labels")
+        for path in ("metadata.annotations", "metadata.labels")
         for manager in CONTROLLERS
     ),
-    _ignore("guards an object that is in use", path="metadata.finalizers[kubernetes.io/*]", **{"class": "foreign"}),
+    # taken away, what its controller made for the object elsewhere (a load balancer, a volume) would be left behind
+    _ignore("a controller tidies up before the object goes", path="metadata.finalizers", **{"class": "foreign"}),
     _ignore("who owns an object is between controllers", path="metadata.ownerReferences", **{"class": "foreign"}),
 )
 """What a healthy server does by itself; a rule of the stack comes before these."""

@@ -7,7 +7,8 @@ import json
 import pytest
 import yaml
 
-from drift.kubernetes.body import encoded
+from drift.kubernetes.body import encoded, unsendable
+from drift.path import render
 
 TEXTS = [
     "plain",
@@ -30,3 +31,14 @@ def test_the_bytes_say_the_same_in_json_and_in_yaml(text: str) -> None:
 
 def test_characters_above_the_first_plane_are_no_surrogate_pairs() -> None:
     assert encoded("\U0001f916") == '"\U0001f916"'.encode()
+
+
+def test_what_the_provider_would_change_is_named() -> None:
+    body = {
+        "data": {"a.txt": "one\x85two", "plain": "line\nline ☃ \U0001f916 \u2028"},
+        "args": [{"name": "x", "v": "\x7f"}],
+    }
+    assert [(render(path), character) for path, character in unsendable(body)] == [
+        ("data[a.txt]", "\x85"),
+        ("args[x].v", "\x7f"),
+    ]

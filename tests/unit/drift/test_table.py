@@ -343,6 +343,7 @@ def by_order(server: Server) -> None:
 def by_controllers(server: Server) -> None:
     server.set(WEB, ("metadata", "annotations", "deployment.kubernetes.io/revision"), "7", "kube-controller-manager")
     server.set("Service/balanced", ("metadata", "finalizers"), ["service.kubernetes.io/load-balancer-cleanup"], "k3s")
+    server.set("Service/web", ("metadata", "finalizers"), ["service.k8s.aws/resources"], "aws-load-balancer-controller")
     server.create({"kind": "Pod", "metadata": {"name": "web-1-2", "ownerReferences": [{"kind": "ReplicaSet"}]}})
 
 
