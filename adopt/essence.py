@@ -18,7 +18,8 @@ _CONTROLLED = ("deployment.kubernetes.io/",)
 def meant(live: Body) -> Body:
     """The object as a person would write it down, with nothing lost: filled in again, it is the live one."""
     kind, name = str(live["kind"]), str(live["metadata"]["name"])
-    body = without_allocated(normalise(live), {}, kind)
+    normal = normalise(live)
+    body = without_allocated(normal, _pinned(normal) if kind == "Service" else {}, kind)
     annotations = body["metadata"].get("annotations", {})
     body["metadata"]["annotations"] = {k: v for k, v in annotations.items() if not k.startswith(_CONTROLLED)}
     for key in ("finalizers", "ownerReferences"):
@@ -26,6 +27,12 @@ def meant(live: Body) -> Body:
     if not body["metadata"]["annotations"]:
         del body["metadata"]["annotations"]
     return _without_defaults(kind, name, body)
+
+
+def _pinned(service: Body) -> Body:
+    """What the server may have handed out and clients outside of the cluster know: a Service made again keeps it."""
+    spec = service.get("spec", {})
+    return {"spec": {key: spec[key] for key in ("ports", "healthCheckNodePort") if key in spec}}
 
 
 def full(kind: str, name: str, body: Body) -> Body:

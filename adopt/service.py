@@ -148,7 +148,7 @@ def _ports(entry: Body, container: Body, service: Body | None, usual: str) -> No
         del entry["portName"]
     if service is None:
         entry["expose"] = False
-    elif ours and "nodePort" in ours[0]:
+    elif ours and "nodePort" in ours[0] and ours[0]["port"] == entry.get("port"):
         entry["nodePort"] = ours[0]["nodePort"]
 
 

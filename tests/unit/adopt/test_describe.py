@@ -8,10 +8,13 @@ import pytest
 import yaml
 
 from adopt import service as services
+from adopt.describe import describe
 from adopt.essence import full, meant
 from adopt.patch import override
 from components.bodies.merge import merged
 from drift.compare import compare
+from drift.finding import ObjectRef
+from drift.kubernetes.reader import LiveState
 from drift.kubernetes.schema import schema
 from tests.conftest import ROOT
 
@@ -147,3 +150,47 @@ def test_an_override_makes_the_wanted_of_the_rendered(rendered: Body, wanted: Bo
 def test_no_override_where_both_say_the_same() -> None:
     body = {"metadata": {}, "spec": {"replicas": 1}}
     assert override("Deployment", "x", body, {"metadata": {}, "spec": {}}) == {}
+
+
+def _deployment(name: str, **container: Any) -> Body:
+    labels = {"app": name}
+    pod = {"containers": [{"name": name, "image": f"{REGISTRY}/{name}:r1", **container}]}
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def _service(name: str, ports: list[Body], **spec: Any) -> Body:
+    spec = {"type": "NodePort", "selector": {"app": name}, "ports": ports, **spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("ports", "spec"),
+    [
+        ([{"name": "http", "port": 80, "targetPort": 7000, "nodePort": 30080}], {}),
+        ([{"name": "http", "port": 7000, "nodePort": 30080}], {}),
+        ([{"port": 7000, "nodePort": 30080}, {"port": 53, "protocol": "UDP", "nodePort": 30053}], {}),
+        (
+            [{"name": "http", "port": 7000, "nodePort": 30080}],
+            {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 31000},
+        ),
+    ],
+)
+def test_ports_of_the_nodes_are_kept(ports: list[Body], spec: Body) -> None:
+    from components.bodies import microservice
+
+    deployment = live(_deployment("web", ports=[{"containerPort": 7000}]))
+    service = live(_service("web", ports, clusterIP="10.43.0.9", clusterIPs=["10.43.0.9"], **spec))
+    described = services.describe("web", meant(deployment), meant(service), REGISTRY, COMMON)
+    made: Any = microservice.service(services._alone("web", described, REGISTRY, COMMON), "web")
+    assert [port["nodePort"] for port in made["spec"]["ports"]] == [port["nodePort"] for port in ports]
+    assert made["spec"].get("healthCheckNodePort") == spec.get("healthCheckNodePort")
+    assert "clusterIPs" not in made["spec"]
+
+
+def test_a_raw_service_keeps_its_ports_of_the_nodes() -> None:
+    service = live(_service("public", [{"port": 80, "nodePort": 30081}]))
+    state = LiveState("", "any", {ObjectRef("Service", "any", "public"): service})
+    spec = describe(state, REGISTRY).catalogue["rawServices"]["public"]["spec"]
+    assert spec["ports"] == [{"port": 80, "nodePort": 30081}]
