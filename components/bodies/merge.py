@@ -7,6 +7,7 @@ from typing import Any
 
 REPLACE = "$replace"
 REMOVE = "$remove"
+AFTER = "$after"
 _KEYS = ("name", "mountPath", "containerPort", "port", "ip")
 
 
@@ -14,8 +15,9 @@ def merged(body: Any, patch: Any) -> Any:
     """``body`` with a JSON merge patch (RFC 7386) applied: ``null`` removes a key, mappings merge, all else replaces.
 
     Beyond the RFC, lists whose items carry a name (``name``, ``mountPath``, ``containerPort``, ``port`` or ``ip``)
-    merge item by item; an item ``{name: x, $remove: true}`` removes its namesake, and ``{$replace: [...]}`` stands
-    for a list that is not to be merged.
+    merge item by item; an item ``{name: x, $remove: true}`` removes its namesake, ``{name: x, $after: y}`` stands
+    behind the item ``y`` (``""``: before all others; with no such item, last), and ``{$replace: [...]}`` stands for a
+    list that is not to be merged.
     """
     if isinstance(patch, Mapping) and set(patch) == {REPLACE}:
         return patch[REPLACE]
@@ -27,10 +29,9 @@ def merged(body: Any, patch: Any) -> Any:
             else:
                 result[key] = merged(result.get(key), value)
         return result
-    if isinstance(patch, list) and isinstance(body, list):
-        key = _list_key(body, patch)
-        if key:
-            return _merged_list(body, patch, key)
+    if isinstance(patch, list):
+        key = _list_key(body, patch) if isinstance(body, list) else None
+        return _merged_list(body, patch, key) if key else _without_directives(patch)
     return patch
 
 
@@ -46,6 +47,20 @@ def _merged_list(body: list[Any], patch: list[Any], key: str) -> list[Any]:
     for item in patch:
         if item.get(REMOVE):
             by_key.pop(item[key], None)
-        else:
-            by_key[item[key]] = merged(by_key.get(item[key]), item)
+            continue
+        by_key[item[key]] = merged(by_key.get(item[key]), {k: v for k, v in item.items() if k != AFTER})
+        if AFTER in item:
+            by_key = _moved(by_key, item[key], item[AFTER])
     return list(by_key.values())
+
+
+def _moved(by_key: dict[Any, Any], moving: Any, after: Any) -> dict[Any, Any]:
+    order = [key for key in by_key if key != moving]
+    position = 0 if after == "" else order.index(after) + 1 if after in order else len(order)
+    return {key: by_key[key] for key in (*order[:position], moving, *order[position:])}
+
+
+def _without_directives(patch: list[Any]) -> list[Any]:
+    """A list that there is nothing to merge with."""
+    items = (item for item in patch if not (isinstance(item, Mapping) and item.get(REMOVE)))
+    return [{k: v for k, v in i.items() if k != AFTER} if isinstance(i, Mapping) and AFTER in i else i for i in items]

@@ -180,6 +180,12 @@ def test_an_override_merges_named_items_and_removes_by_null(demo: Settings) -> N
         ([{"name": "a", "v": 1}], [{"name": "b"}], [{"name": "a", "v": 1}, {"name": "b"}]),
         ([{"name": "a"}, {"name": "b"}], [{"name": "a", "$remove": True}], [{"name": "b"}]),
         (None, {"a": {"b": None}}, {"a": {}}),
+        (
+            [{"name": "a"}, {"name": "b"}],
+            [{"name": "c", "$after": "a"}, {"name": "d", "$after": "gone"}, {"name": "e", "$after": ""}],
+            [{"name": "e"}, {"name": "a"}, {"name": "c"}, {"name": "b"}, {"name": "d"}],
+        ),
+        (None, {"a": [{"name": "c", "$after": "x"}, {"name": "d", "$remove": True}]}, {"a": [{"name": "c"}]}),
     ],
 )
 def test_merge_patches(body: Any, patch: Any, expected: Any) -> None:

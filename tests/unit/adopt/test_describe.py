@@ -194,3 +194,33 @@ def test_a_raw_service_keeps_its_ports_of_the_nodes() -> None:
     state = LiveState("", "any", {ObjectRef("Service", "any", "public"): service})
     spec = describe(state, REGISTRY).catalogue["rawServices"]["public"]["spec"]
     assert spec["ports"] == [{"port": 80, "nodePort": 30081}]
+
+
+def test_what_is_new_in_a_list_gets_its_place_and_nothing_else_of_the_list_is_said() -> None:
+    names = ("A", "LIMIT", "B", "C", "LAST")
+    wanted = [{"name": n, "value": n} for n in names]
+    rendered = [{"name": n, "value": n} for n in ("A", "B", "C")]
+    one, other = (
+        {"spec": {"template": {"spec": {"containers": [{"name": "a", "env": e}]}}}} for e in (rendered, wanted)
+    )
+    patch = override("Deployment", "x", {"metadata": {}, **one}, {"metadata": {}, **other})
+    [container] = patch["spec"]["template"]["spec"]["containers"]
+    assert container["env"] == [
+        {"name": "LIMIT", "value": "LIMIT", "$after": "A"},
+        {"name": "LAST", "value": "LAST", "$after": "C"},
+    ]
+    assert merged(one, patch)["spec"]["template"]["spec"]["containers"][0]["env"] == wanted
+
+
+def test_ports_and_mounts_are_told_by_their_names_where_they_have_them() -> None:
+    one: Body
+    other: Body
+    one, other = ({"metadata": {}, "spec": {"ports": [{"name": "http", "port": p}]}} for p in (7000, 80))
+    assert override("Service", "x", one, other)["spec"] == {"ports": [{"name": "http", "port": 80, "targetPort": 80}]}
+    mounts = [{"name": "b", "mountPath": "/b", "subPath": "x"}, {"name": "a", "mountPath": "/a"}]
+    one, other = (
+        {"metadata": {}, "spec": {"template": {"spec": {"containers": [{"name": "c", "volumeMounts": mounts[n:]}]}}}}
+        for n in (1, 0)
+    )
+    [container] = override("Deployment", "x", one, other)["spec"]["template"]["spec"]["containers"]
+    assert container["volumeMounts"] == [{**mounts[0], "$after": ""}]
