@@ -15,11 +15,21 @@ from drift.path import Item, Path
 
 _TELLING = re.compile(
     r"(pass(word|wd|phrase)?|secret|token|credential|private|(api|access|encryption|signing|jwt)_?-?key)s?($|[^a-z])"
-    r"|(^|[_.-])(key|pwd|auth)$",
+    r"|(^|[_.-])(key|pwd|auth|authorization)$",
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"(name|file|path|ref|url|id)$", re.IGNORECASE)
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)@")
+_ASSIGNED = re.compile(
+    r"((?:pass(?:word|wd|phrase)?|pwd|token|secret|(?:api|access|private)[_-]?key)[\"']?\s*=\s*)"
+    r"(\"[^\"]+\"|'[^']+'|(?![$%{<\"'])[^\s;&,\"']+)",
+    re.IGNORECASE,
+)
+"""`Password=...` within a connection string, an argument or a line of settings; not what names a variable (`$(X)`)."""
+_CREDENTIALS = re.compile(r"\b((?i:Bearer|Basic)\s+)(?=\S*(?:[\d=]|[a-z][A-Z]))[A-Za-z0-9._~+/=-]{6,}")
+"""What follows in a header; a plain word after them is prose."""
+_WORD = re.compile(r"[A-Za-z][a-z]*([-_. ][A-Za-z][a-z]*)*|[\d.:]+|true|false", re.ASCII)
+"""What other fields say, too, without giving anything away: words, names of hosts, numbers, addresses."""
 _SHORTEST = 6
 """Characters: shorter values of Secrets are words that other fields have too, and are not looked for there."""
 
@@ -29,15 +39,19 @@ def telling(name: str) -> bool:
     return bool(_TELLING.search(name)) and not _REFERENCE.search(name)
 
 
+def plain(text: str) -> bool:
+    """Whether a text says nothing but a word, a name, a number or an address, or is too short to be looked for."""
+    return len(text) < _SHORTEST or bool(_WORD.fullmatch(text.strip()))
+
+
 class Masker:
     """Masks what Secrets hold, wherever else it turns up, and what its own name says is secret."""
 
     def __init__(self, bodies: Iterable[Body] = ()) -> None:
-        values: set[str] = set()
-        for body in bodies:
-            if body.get("kind") == "Secret":
-                values.update(_plain_values(body))
-        self._known = sorted((value for value in values if len(value) >= _SHORTEST), key=len, reverse=True)
+        found = {(name, value) for body in bodies if body.get("kind") == "Secret" for name, value in _texts(body)}
+        values = {value for _, value in found if len(value) >= _SHORTEST}
+        self._known = sorted(values, key=len, reverse=True)
+        self._telling = {v for name, v in found if v in values and (telling(name) or not plain(v))}
 
     def mask(self, kind: str, path: Path, value: Any, changed: bool = False) -> tuple[Any, bool]:
         """The value as it may be shown, and whether something in it was masked."""
@@ -56,6 +70,11 @@ class Masker:
         """Free text (a message, a log line) with every known secret in it masked."""
         return str(self._string(text, changed=False))
 
+    def reveals(self, text: str) -> bool:
+        """Whether text that is to be written down gives a secret away: one that a Secret holds, or a password by its
+        form. A word or a name that a Secret happens to hold (of a user, a host) counts only if its key tells."""
+        return any(known in text for known in self._telling) or _formed(text) != text
+
     def _within(self, value: Any, secret: bool, changed: bool) -> Any:
         if isinstance(value, dict):
             own = secret or ("value" in value and telling(str(value.get("name", ""))))
@@ -72,7 +91,16 @@ class Masker:
                 if known == value:
                     return _size(value, False, changed)
                 value = value.replace(known, "(secret)")
-        return _PASSWORD_IN_URL.sub(r"\1:(secret)@", value) if "://" in value else value
+        return _formed(value)
+
+
+def _formed(text: str) -> str:
+    """The text without what its own form says is secret."""
+    if "://" in text:
+        text = _PASSWORD_IN_URL.sub(r"\1:(secret)@", text)
+    if "=" in text:
+        text = _ASSIGNED.sub(r"\1(secret)", text)
+    return _CREDENTIALS.sub(r"\1(secret)", text) if " " in text else text
 
 
 def _named(path: Path) -> bool:
@@ -94,14 +122,15 @@ def _size(value: Any, encoded: bool, changed: bool) -> str:
     return f"(secret, {size} bytes{', changed' if changed else ''})"
 
 
-def _plain_values(body: Body) -> Iterable[str]:
+def _texts(body: Body) -> Iterable[tuple[str, str]]:
+    """The texts of a Secret with their keys."""
     data = body.get("data")
-    for value in data.values() if isinstance(data, dict) else ():
+    for name, value in data.items() if isinstance(data, dict) else ():
         try:
-            yield base64.b64decode(value).decode()
+            yield name, base64.b64decode(value).decode()
         except (TypeError, ValueError):
             continue
-    plain = body.get("stringData")
-    for value in plain.values() if isinstance(plain, dict) else ():
+    given = body.get("stringData")
+    for name, value in given.items() if isinstance(given, dict) else ():
         if isinstance(value, str):
-            yield value
+            yield name, value

@@ -44,6 +44,14 @@ def test_a_name_that_tells_nothing(name: str) -> None:
         ("ConfigMap", ("data", Key("x")), f"a={SECRET};b=swordfish", "a=(secret);b=(secret)"),
         ("ConfigMap", ("data", Key("api-key")), "abcdef", "(secret, 6 bytes)"),
         ("ConfigMap", ("data", Key("url")), "amqp://guest:hunter2@mq:5672/", "amqp://guest:(secret)@mq:5672/"),
+        ("ConfigMap", ("data", Key("conn")), "Server=db;Password=Str0ngPw!;Pooling=true",
+         "Server=db;Password=(secret);Pooling=true"),
+        ("ConfigMap", ("data", Key("dsn")), "host=db user=u password=kvpw99999", "host=db user=u password=(secret)"),
+        ("ConfigMap", ("data", Key("ini")), "pwd = 'a b'\nport = 1", "pwd = (secret)\nport = 1"),
+        ("Deployment", ("args",), ["--api-key=x1", "--password=$(DB)"], ["--api-key=(secret)", "--password=$(DB)"]),
+        ("Deployment", ("httpHeaders",), [{"name": "X", "value": "Bearer tok3nvalue"}],
+         [{"name": "X", "value": "Bearer (secret)"}]),
+        ("Deployment", ("x",), "Basic dXNlcjpwYXNz, Basic authentication", "Basic (secret), Basic authentication"),
         ("Deployment", (*ENV, Item(("name",), ("X",)), "value"), "abc", "abc"),
         ("Deployment", (*ENV, Item(("name",), ("X",)), "valueFrom"), {"secretKeyRef": {"name": "s", "key": "password"}},
          {"secretKeyRef": {"name": "s", "key": "password"}}),
@@ -76,3 +84,21 @@ def test_another_secret_of_the_same_length_is_another_state() -> None:
     after = server.report()
     assert before.findings[0].live == after.findings[0].live
     assert before.fingerprint != after.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "reveals"),
+    [
+        ("--db=shop-data", False),
+        ("postgres://shop:5432", False),
+        ("x s3cr3t!value y", True),
+        ("let-me-in", True),
+        ("password=abc", True),
+        ("password=$(DB_PASSWORD)", False),
+    ],
+)
+def test_words_that_a_secret_holds_give_nothing_away_unless_their_key_tells(text: str, reveals: bool) -> None:
+    masker = Masker(
+        [{"kind": "Secret", "stringData": {"DB": "shop-data", "X": "s3cr3t!value", "PASSWORD": "let-me-in"}}]
+    )
+    assert masker.reveals(text) is reveals
