@@ -51,7 +51,8 @@ class Settings:
         """The image reference of a service: repository and tag, pinned to a digest where one is given."""
         release = self.release(name)
         pin = f"@{release.digest}" if release.digest else ""
-        return f"{self.catalogue.image_of(name)}:{release.tag}{pin}"
+        tag = f":{release.tag}" if release.tag else ""
+        return f"{self.catalogue.image_of(name)}{tag}{pin}"
 
     def secret_values(self, name: str) -> dict[str, str]:
         """The values of one Secret, by key, in the clear: handle with care.

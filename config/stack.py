@@ -11,7 +11,7 @@ from config.base import Model
 from config.compose import ComposeProject
 from config.errors import ConfigError
 from config.reverse_proxy import ReverseProxy
-from config.types import Digest, DnsName, IPv4, Name, Port, Tag, tag_candidates
+from config.types import Digest, DnsName, IPv4, Name, Port, TagOrNone, tag_candidates
 from drift.rules import Rule
 
 
@@ -56,7 +56,8 @@ class Adopted(Model):
 class Release(Model):
     """One service on this server."""
 
-    tag: Tag
+    tag: TagOrNone
+    """Which image runs; ``""`` where it is referred to without a tag, which is ``latest`` or what ``digest`` says."""
     assumed: str | None = None
     """The snapshot's words where it names no single tag: ``tag`` is then a guess until ``adopt`` reads it."""
     digest: Digest | None = None

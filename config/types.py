@@ -16,7 +16,9 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _TAG_RANGE = re.compile(r"([A-Za-z]*)(\d+)-\1(\d+)")
 _LONGEST_RANGE = 1000
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_REPOSITORY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
+_REPOSITORY = re.compile(
+    r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
+)
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 _FACTORS: dict[str | None, Decimal] = {
     None: Decimal(1),
@@ -45,7 +47,7 @@ def _repository(value: str) -> str:
     if not _REPOSITORY.fullmatch(value):
         raise ConfigError(
             f"{value!r} is not an image repository",
-            "expected registry/path such as localhost:30500/flowmaster/frontend, without a tag",
+            "expected registry/path such as localhost:30500/flowmaster/frontend, or Docker Hub's name; without a tag",
         )
     return value
 
@@ -87,6 +89,9 @@ Repository = Annotated[str, AfterValidator(_repository)]
 Tag = Annotated[str, AfterValidator(_tag)]
 """One image tag. A range such as ``r36-r47`` is refused with its candidates."""
 
+TagOrNone = Annotated[str, AfterValidator(lambda value: _tag(value) if value else value)]
+"""One image tag, or an empty text for an image that is referred to without a tag."""
+
 Digest = Annotated[str, AfterValidator(_digest)]
 """``sha256:`` and 64 hexadecimal digits: what a mutable tag stood for when it was read."""
 
@@ -102,8 +107,8 @@ IPv4 = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")]
 AbsolutePath = Annotated[str, Field(pattern=r"^/")]
 """A path on the server, from its root."""
 
-EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
-"""The name of an environment variable."""
+EnvName = Annotated[str, Field(pattern=r"^[ -<>-~]+$")]
+"""The name of an environment variable: what can be printed in ASCII but for ``=``, as Kubernetes has it since 1.34."""
 
 
 def tag_candidates(text: str) -> list[str]:
