@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from adopt import seal
+from adopt.service import main_container
 from components.render import manifests
 from config.errors import ConfigError
 from config.settings import Settings
@@ -32,8 +34,8 @@ _ATTEMPTS = 5
 def write(folder: Path, objects: Iterable[tuple[ObjectRef, Body]], sealed: dict[str, dict[str, str]]) -> Path:
     """Save the objects in a new file that only its owner can read.
 
-    Values of Secrets and sealed variables are left out: the stack has them, encrypted, and :func:`restore` puts them
-    in again.
+    Values of Secrets and what is sealed in Deployments are left out: the stack has them, encrypted, and
+    :func:`restore` puts them in again.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"before-adopt-{datetime.now(UTC):%Y%m%dT%H%M%S}.yaml"
@@ -65,8 +67,8 @@ def _without_secrets(ref: ObjectRef, body: Body, sealed: dict[str, dict[str, str
     kept["metadata"] = {**metadata, **({"annotations": annotations} if annotations else {})}
     if ref.kind == "Secret":
         kept["data"] = dict.fromkeys(kept.get("data") or {})
-    for _, variable in _sealed(ref, kept, sealed.get(ref.name, {})):
-        variable["value"] = None
+    for place in _sealed(ref, kept, sealed.get(ref.name, {})):
+        place.holder[place.at] = None
     return {"apiVersion": body["apiVersion"], "kind": body["kind"], **kept}
 
 
@@ -79,24 +81,17 @@ def _with_secrets(ref: ObjectRef, body: Body, declared: Body, settings: Settings
         body["data"] = {key: data[key] for key in body.get("data") or {}}
     if ref.kind == "Deployment":
         values = {k: v.get_secret_value() for k, v in settings.stack.sealed.get(ref.name, {}).items()}
-        for key, variable in _sealed(ref, body, values):
-            variable["value"] = values[key]
+        for place in _sealed(ref, body, values):
+            if place.holder[place.at] is None:
+                place.holder[place.at] = values[place.key]
     return body
 
 
-def _sealed(ref: ObjectRef, body: Body, values: Mapping[str, str]) -> list[tuple[str, Body]]:
-    """The variables that are sealed, with the key under which the stack has their value."""
+def _sealed(ref: ObjectRef, body: Body, values: Mapping[str, str]) -> list[seal.Place]:
+    """The places in a Deployment whose value the stack has."""
     if ref.kind != "Deployment":
         return []
-    pod = body["spec"]["template"]["spec"]
-    found = []
-    for container in (*pod["containers"], *pod.get("initContainers", ())):
-        for variable in container.get("env", ()):
-            for key in (f"{container['name']}.{variable['name']}", variable["name"]):
-                if key in values and "value" in variable:
-                    found.append((key, variable))
-                    break
-    return found
+    return [p for p in seal.places(main_container(ref.name, body)["name"], body) if p.key in values]
 
 
 def _put(api: Api, ref: ObjectRef, body: Body) -> str:

@@ -12,14 +12,21 @@ from typing import Any
 
 from adopt import service as services
 from adopt.essence import Body, meant
+from adopt.patch import NotSayableError
 from config.types import tag_candidates
 from drift.finding import ObjectRef
 from drift.kubernetes.reader import LiveState
+from drift.kubernetes.secrets import Masker, plain, telling
 
 _KUBERNETES_MAKES = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 _SECRETS_OF_OTHERS = re.compile(r"kubernetes\.io/service-account-token|helm\.sh/.*|bootstrap\.kubernetes\.io/token")
 _MANAGED = ("Namespace", "Deployment", "Service", "ConfigMap", "Secret")
-_UNINTERESTING = frozenset({"Pod", "ReplicaSet"})
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_READS = {
+    **dict.fromkeys(("configMap", "configMapRef", "configMapKeyRef"), "ConfigMap"),
+    **dict.fromkeys(("secret", "secretRef", "secretKeyRef"), "Secret"),
+}
+"""How a pod's fields refer to what it reads."""
 
 
 @dataclass
@@ -37,6 +44,8 @@ class Description:
     """What no typed field says."""
     unmanaged: list[tuple[ObjectRef, str]] = field(default_factory=list)
     """What stays as it is and is not managed, and why."""
+    external: list[tuple[ObjectRef, str]] = field(default_factory=list)
+    """What Deployments read that is not managed."""
 
 
 def describe(live: LiveState, registry: str, digests: Mapping[str, str] = {}) -> Description:
@@ -47,8 +56,9 @@ def describe(live: LiveState, registry: str, digests: Mapping[str, str] = {}) ->
     """
     managed = {ref: body for ref, body in live.objects.items() if ref.kind in _MANAGED}
     result = Description(catalogue={}, services={})
+    masker = Masker(body for _, body in live.of("Secret"))
     for ref, body in live.objects.items():
-        why = _not_managed(ref, body)
+        why = _not_managed(ref, body, masker)
         if why is not None:
             managed.pop(ref, None)
             if why:
@@ -65,17 +75,25 @@ def describe(live: LiveState, registry: str, digests: Mapping[str, str] = {}) ->
         **_if("secrets", {name: _secret(name, body, result) for name, body in of["Secret"].items()}),
     }
     entries = {}
+    surroundings = services.Surroundings(managed=of, masker=masker)
     for name, body in of["Deployment"].items():
-        described = services.describe(name, body, of["Service"].pop(name, None), registry, common)
+        try:
+            described = services.describe(name, body, of["Service"].get(name), registry, common, surroundings)
+        except NotSayableError as err:
+            raise NotSayableError(f"Deployment/{name}", *err.args) from err
+        if described.exposed:
+            del of["Service"][name]
         entries[name] = described.entry
         release = described.release
         address = addresses.get(name)
         if address and address != "None" and described.exposed:
             release["clusterIP"] = address
         digest = digests.get(described.image)
-        if digest and _mutable(release["tag"]):
+        if digest and "digest" not in release and _mutable(release["tag"]):
             release["seen"] = digest
         result.services[name] = release
+        me = ObjectRef("Deployment", live.namespace, name)
+        result.external += [(me, _reads(kind, n, live)) for kind, n in _references(body) if n not in of[kind]]
         if described.sealed:
             result.sealed[name] = described.sealed
         result.overrides.update(described.overrides(name, live.namespace))
@@ -84,18 +102,64 @@ def describe(live: LiveState, registry: str, digests: Mapping[str, str] = {}) ->
     return result
 
 
-def _not_managed(ref: ObjectRef, body: Body) -> str | None:
+def _not_managed(ref: ObjectRef, body: Body, masker: Masker) -> str | None:
     """Why an object is not taken over; empty where that goes without saying; None where it is."""
-    if (ref.kind, ref.name) in _KUBERNETES_MAKES or ref.kind in _UNINTERESTING:
-        return ""
     owners = body["metadata"].get("ownerReferences")
+    if (ref.kind, ref.name) in _KUBERNETES_MAKES or (owners and ref.kind not in _MANAGED):
+        return ""
     if owners:
-        return "" if ref.kind not in _MANAGED else f"made by {owners[0]['kind']}/{owners[0]['name']}"
+        return f"made by {owners[0]['kind']}/{owners[0]['name']}"
     if ref.kind not in _MANAGED:
         return f"a {ref.kind} is not managed by this program"
+    return _unfit(ref, body, masker)
+
+
+def _unfit(ref: ObjectRef, body: Body, masker: Masker) -> str | None:
+    """Why the catalogue cannot, or must not, have an object of a kind that it does have."""
     if ref.kind == "Secret" and _SECRETS_OF_OTHERS.fullmatch(str(body.get("type", ""))):
         return f"of type {body['type']}: its maker keeps it"
+    if ref.kind == "Deployment" and not _LABEL.fullmatch(ref.name):
+        return "its name is no DNS label, as the name of a service in the catalogue has to be"
+    if ref.kind != "Namespace" and (places := in_the_clear(body, masker)):
+        return f"a secret stands in it in the clear ({', '.join(places)}): move that into a Secret, then adopt --again"
     return None
+
+
+def in_the_clear(body: Body, masker: Masker) -> list[str]:
+    """Where secrets stand in an object that the catalogue would write down, and the state keep, as it is."""
+    parts = {"metadata.annotations": meant(body)["metadata"].get("annotations") or {}}
+    if body["kind"] == "ConfigMap":
+        parts["data"] = body.get("data") or {}
+    return [
+        f"{part}[{name}]"
+        for part, texts in parts.items()
+        for name, text in texts.items()
+        if masker.reveals(text) or (part == "data" and telling(name) and not plain(text) and "\n" not in text)
+    ]
+
+
+def _references(deployment: Body) -> list[tuple[str, str]]:
+    """The ConfigMaps and Secrets that the pods of a Deployment read, by kind and name, each once."""
+    found: dict[tuple[str, str], None] = {}
+
+    def walk(node: Any) -> None:
+        if isinstance(node, list):
+            for part in node:
+                walk(part)
+        elif isinstance(node, dict):
+            for key, part in node.items():
+                kind = _READS.get(key)
+                if kind and isinstance(part, dict) and (name := part.get("name") or part.get("secretName")):
+                    found[kind, name] = None
+                walk(part)
+
+    walk(deployment["spec"]["template"]["spec"])
+    return list(found)
+
+
+def _reads(kind: str, name: str, live: LiveState) -> str:
+    there = ObjectRef(kind, live.namespace, name) in live.objects
+    return f"reads {kind}/{name}, {'which is not managed' if there else 'which is not there'}"
 
 
 def _conventions(deployments: Mapping[str, Body]) -> Body:

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from adopt import seal
 from adopt.essence import Body
+from adopt.fit import fitting
 from adopt.patch import fields, override
 from components.bodies import microservice
-from config.catalogue import Catalogue
+from config.catalogue import Catalogue, Service
+from config.load import validate
 from config.settings import Settings
-from config.stack import Stack
+from config.stack import Release, Stack
 from drift.finding import ObjectRef
-from drift.kubernetes.secrets import Masker, telling
+from drift.kubernetes.secrets import Masker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a service is described by, besides itself."""
+
+    managed: Mapping[str, Collection[str]] | None = None
+    """The names of the ConfigMaps and Secrets that are taken over, by kind; None for any."""
+    masker: Masker = field(default_factory=Masker)
+    """Knows the secrets of the namespace."""
+
+    def has(self, kind: str, name: str) -> bool:
+        """Whether the catalogue has that object, so that a typed field may refer to it."""
+        return self.managed is None or name in self.managed[kind]
+
+
+_ANY = Surroundings()
 
 
 @dataclass
@@ -43,7 +63,8 @@ def main_container(name: str, deployment: Body) -> Body:
 
 def pull_policy(container: Body) -> str:
     """When the image is pulled: as written, or as the server would fill in."""
-    latest = "@" not in container["image"] and _split(container["image"])[1] == "latest"
+    _, tag, digest = _split(container["image"])
+    latest = tag == "latest" or not (tag or digest)
     return str(container.get("imagePullPolicy") or ("Always" if latest else "IfNotPresent"))
 
 
@@ -53,43 +74,55 @@ def port_name(name: str, deployment: Body) -> str | None:
     return str(ports[0].get("name", "")) if ports else None
 
 
-def describe(name: str, deployment: Body, service: Body | None, registry: str, common: Body) -> Described:
+def describe(
+    name: str, deployment: Body, service: Body | None, registry: str, common: Body, surroundings: Surroundings = _ANY
+) -> Described:
     """The entry and the release that render what is given.
 
     :param deployment: what is meant by the Deployment (:func:`adopt.essence.meant`).
     :param service: the same of the Service of the same name, if there is one.
     :raises adopt.patch.NotSayable: where not even an override expresses it.
     """
+    main = main_container(name, deployment)["name"]
+    deployment, sealed = seal.sealed(main, deployment, surroundings.masker)
     container = main_container(name, deployment)
-    repository, tag = _split(container["image"])
+    repository, tag, digest = _split(container["image"])
     entry: Body = {}
     if repository != f"{registry}/{name}":
         entry["image"] = repository
     release: Body = {"tag": tag}
+    if digest:
+        release["digest"] = digest
     if (replicas := deployment["spec"].get("replicas", 1)) != 1:
         release["replicas"] = replicas
     _ports(entry, container, service, common["portName"])
-    sealed = _environment(entry, container)
-    deployment = _seal_others(deployment, container["name"], sealed)
+    _environment(entry, container, sealed, surroundings)
     _labels(entry, name, deployment)
-    _rest(entry, name, deployment, container)
+    _rest(entry, name, container)
+    _volumes(entry, deployment, container, surroundings)
+    _probes(entry, container)
     if pull_policy(container) != common["imagePullPolicy"]:
         entry["conventions"] = {"imagePullPolicy": pull_policy(container)}
-    described = Described(entry, release, container["image"], service is not None, sealed)
-    patches = _patches(name, _alone(name, described, registry, common), deployment, service)
+    release = fitting(Release, release, {"tag": ""})
+    described = Described(fitting(Service, entry), release, container["image"], service is not None, sealed)
+    marked = replace(described, sealed={key: seal.mark(key) for key in sealed})
+    patches = _patches(name, _alone(name, marked, registry, common), deployment, service, described)
     if patches:
-        entry["override"] = _hidden(patches, {value: key for key, value in sealed.items()})
+        described.entry["override"] = seal.named(patches, sealed)
     return described
 
 
-def _patches(name: str, settings: Settings, deployment: Body, service: Body | None) -> Body:
+def _patches(name: str, settings: Settings, deployment: Body, service: Body | None, described: Described) -> Body:
     """What must be laid over the rendered bodies so that they are the live ones."""
     patches: Body = {}
     rendered: Any = microservice.deployment(settings, name)
     if patch := override("Deployment", name, rendered, deployment):
         patches["deployment"] = patch
     body: Any = microservice.service(settings, name)
-    if service is not None and body is not None and (patch := override("Service", name, body, service)):
+    if service is not None and body is None:
+        # which port it leads to is not known here, so that it is not this Deployment's own
+        described.entry["expose"] = described.exposed = False
+    elif service is not None and (patch := override("Service", name, body, service)):
         patches["service"] = patch
     return patches
 
@@ -107,8 +140,8 @@ def _alone(name: str, described: Described, registry: str, common: Body) -> Sett
     for _ in range(2):
         settings = Settings(
             name="adopt",
-            stack=Stack.model_validate(stack),
-            catalogue=Catalogue.model_validate({**catalogue, "services": {name: entry}}),
+            stack=validate(Stack, stack, "the stack that adopt writes"),
+            catalogue=validate(Catalogue, {**catalogue, "services": {name: entry}}, "the catalogue that adopt writes"),
             environ={},
         )
         # the second time as it will be: with the configuration that the pods were started with
@@ -128,10 +161,12 @@ def _referenced(entry: Body) -> Body:
     return found
 
 
-def _split(image: str) -> tuple[str, str]:
-    head, _, last = image.rpartition("/")
-    repository, _, tag = last.partition("@")[0].partition(":")
-    return (f"{head}/{repository}" if head else repository), tag or "latest"
+def _split(image: str) -> tuple[str, str, str]:
+    """Repository, tag and digest of an image reference; empty where it gives none."""
+    name, _, digest = image.partition("@")
+    head, _, last = name.rpartition("/")
+    repository, _, tag = last.partition(":")
+    return (f"{head}/{repository}" if head else repository), tag, digest
 
 
 def _ports(entry: Body, container: Body, service: Body | None, usual: str) -> None:
@@ -152,72 +187,43 @@ def _ports(entry: Body, container: Body, service: Body | None, usual: str) -> No
         entry["nodePort"] = ours[0]["nodePort"]
 
 
-def _environment(entry: Body, container: Body) -> dict[str, str]:
-    """Variables into the entry; those that are secrets are returned, and sealed in the entry."""
+def _environment(entry: Body, container: Body, sealed: Mapping[str, str], surroundings: Surroundings) -> None:
+    """Variables into the entry, secrets sealed; what it has no words for is left to the override."""
     env: Body = {}
-    sealed: dict[str, str] = {}
-    for variable in container.get("env", ()):
+    variables = container.get("env", ())
+    for variable in variables:
         name, value = variable["name"], variable.get("value", "")
         source = variable.get("valueFrom")
-        if source is None and is_secret(name, value):
-            env[name], sealed[name] = {"sealed": True}, value
-        elif source is None:
-            env[name] = value
-        elif typed := _source(source):
-            env[name] = typed
-    if env:
+        if source is not None:
+            if typed := _source(source, surroundings):
+                env[name] = typed
+        else:
+            env[name] = {"sealed": True} if name in sealed and value == seal.mark(name) else value
+    if env and len({variable["name"] for variable in variables}) == len(variables):
         entry["env"] = env
-    sources = [_whole(source) for source in container.get("envFrom", ())]
+    sources = [_whole(source, surroundings) for source in container.get("envFrom", ())]
     if sources and all(sources):
         entry["envFrom"] = sources
-    return sealed
 
 
-def is_secret(name: str, value: str) -> bool:
-    """Whether a variable's value is a secret, by its name or by a password in it."""
-    return bool(value) and ((telling(name) and not value.isdigit()) or Masker().text(value) != value)
-
-
-def _seal_others(deployment: Body, main: str, sealed: dict[str, str]) -> Body:
-    """The Deployment with the secrets in the variables of its other containers sealed too, in place of their values."""
-    result = copy.deepcopy(deployment)
-    pod = result["spec"]["template"]["spec"]
-    for container in (*pod["containers"], *pod.get("initContainers", ())):
-        for variable in container.get("env", ()):
-            value = variable.get("value", "")
-            if container["name"] != main and is_secret(variable["name"], value):
-                key = f"{container['name']}.{variable['name']}"
-                sealed[key], variable["value"] = value, {microservice.SEALED: key}
-    return result
-
-
-def _hidden(patch: Any, sealed: dict[str, str]) -> Any:
-    """The patch with sealed values named, where it had to take a whole list of variables."""
-    if isinstance(patch, dict):
-        if isinstance(patch.get("value"), str) and patch["value"] in sealed and "name" in patch:
-            return {**patch, "value": {microservice.SEALED: sealed[patch["value"]]}}
-        return {key: _hidden(value, sealed) for key, value in patch.items()}
-    return [_hidden(part, sealed) for part in patch] if isinstance(patch, list) else patch
-
-
-def _source(source: Body) -> Body | None:
+def _source(source: Body, surroundings: Surroundings) -> Body | None:
     """A variable's source as the catalogue writes it; None for what it has no words for."""
     match source:
         case {"secretKeyRef": {"name": name, "key": key} as found} if len(found) == 2:
-            return {"secret": name, "key": key}
+            return {"secret": name, "key": key} if surroundings.has("Secret", name) else None
         case {"configMapKeyRef": {"name": name, "key": key} as found} if len(found) == 2:
-            return {"configMap": name, "key": key}
+            return {"configMap": name, "key": key} if surroundings.has("ConfigMap", name) else None
         case {"fieldRef": {"fieldPath": path} as found} if len(found) == 1:
             return {"field": path}
     return None
 
 
-def _whole(source: Body) -> Body | None:
+def _whole(source: Body, surroundings: Surroundings) -> Body | None:
     match source:
         case {"configMapRef": {"name": name} as found} if len(found) == len(source) == 1:
-            return {"configMap": name}
+            return {"configMap": name} if surroundings.has("ConfigMap", name) else None
         case {"secretRef": {"name": name} as found} if len(found) == len(source) == 1:
-            return {"secret": name}
+            return {"secret": name} if surroundings.has("Secret", name) else None
     return None
 
 
@@ -238,7 +244,7 @@ def _labels(entry: Body, name: str, deployment: Body) -> None:
         entry["podAnnotations"] = annotations
 
 
-def _rest(entry: Body, name: str, deployment: Body, container: Body) -> None:
+def _rest(entry: Body, name: str, container: Body) -> None:
     if container["name"] != name:
         entry["container"] = container["name"]
     for key in ("command", "args"):
@@ -249,16 +255,14 @@ def _rest(entry: Body, name: str, deployment: Body, container: Body) -> None:
         names = {key for part in resources.values() for key in part}
         if names <= {"cpu", "memory", "ephemeral-storage"}:
             entry["resources"] = {part: {k: str(v) for k, v in values.items()} for part, values in resources.items()}
-    _volumes(entry, deployment, container)
-    _probes(entry, container)
 
 
-def _volumes(entry: Body, deployment: Body, container: Body) -> None:
+def _volumes(entry: Body, deployment: Body, container: Body, surroundings: Surroundings) -> None:
     mounts = container.get("volumeMounts", [])
     typed: Body = {}
     for volume in deployment["spec"]["template"]["spec"].get("volumes", ()):
         own = [mount for mount in mounts if mount["name"] == volume["name"]]
-        source = _volume_source(volume)
+        source = _volume_source(volume, surroundings)
         if source is None or len(own) != 1 or not set(own[0]) <= {"name", "mountPath", "readOnly"}:
             continue
         readonly = {"readOnly": True} if own[0].get("readOnly") else {}
@@ -267,12 +271,12 @@ def _volumes(entry: Body, deployment: Body, container: Body) -> None:
         entry["volumes"] = typed
 
 
-def _volume_source(volume: Body) -> Body | None:
+def _volume_source(volume: Body, surroundings: Surroundings) -> Body | None:
     match {key: value for key, value in volume.items() if key != "name"}:
         case {"configMap": {"name": name} as found} if len(found) == 1:
-            return {"configMap": name}
+            return {"configMap": name} if surroundings.has("ConfigMap", name) else None
         case {"secret": {"secretName": name} as found} if len(found) == 1:
-            return {"secret": name}
+            return {"secret": name} if surroundings.has("Secret", name) else None
         case {"hostPath": {"path": path} as found} if len(found) == 1:
             return {"hostPath": path}
         case {"emptyDir": {"sizeLimit": size} as found} if len(found) == 1:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from adopt import backup, write
-from adopt.describe import Description, describe, images
+from adopt.describe import Description, describe, images, in_the_clear
 from adopt.patch import NotSayableError
 from adopt.proof import Proof, prove
 from components.bodies import microservice
@@ -24,6 +24,7 @@ from config.settings import Settings
 from drift.host import source
 from drift.kubernetes import reader
 from drift.kubernetes.connection import Api, UnreachableError, identity
+from drift.kubernetes.secrets import Masker
 from host import adopt as host_adopt
 from host.adopt import AdoptedSite
 
@@ -80,11 +81,12 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
     :raises HostError: where the stack has sites of nginx, and the server cannot be read over SSH.
     """
     host = source.start(settings)
+    _refuse_secrets(live)
     try:
         description = describe(live, settings.catalogue.registry, dict(images(live)))
     except NotSayableError as err:
         raise AdoptionError(
-            f"{err.args[0]} cannot be written down",
+            f"{': '.join(err.args)} cannot be written down",
             "taking it over would change it",
             "report this with the object; everything is as it was",
         ) from err
@@ -108,6 +110,18 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
         sites=sites,
         sites_left=left,
     )
+
+
+def _refuse_secrets(live: reader.LiveState) -> None:
+    """Refuse secrets where they can neither be sealed nor left out: in the namespace itself."""
+    masker = Masker(body for _, body in live.of("Secret"))
+    for ref, body in live.of("Namespace"):
+        if places := in_the_clear(body, masker):
+            raise AdoptionError(
+                f"{ref}: a secret stands in {places[0]} in the clear",
+                "the catalogue and the state would have it in the clear, too",
+                "remove the annotation, or move what it says into a Secret",
+            )
 
 
 def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:

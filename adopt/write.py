@@ -83,7 +83,8 @@ def places(description: Description) -> dict[str, str]:
     for group, values in (("secrets", description.secrets), ("sealed", description.sealed)):
         for name, keys in values.items():
             for key, value in keys.items():
-                found[f'{group}["{name}"]["{key}"]'] = value
+                quoted = key.replace('"', '\\"')
+                found[f'{group}["{name}"]["{quoted}"]'] = value
     return found
 
 

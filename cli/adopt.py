@@ -109,6 +109,7 @@ def _show(adoption: Adoption) -> None:
             adoption.sites_left,
         ),
         ("kept in overrides, because no field says it", [(r, ", ".join(p)) for r, p in description.overrides.items()]),
+        ("read, but not managed: the reference is in the override", description.external),
         ("not managed; stays as it is", description.unmanaged),
         (
             "sealed: secrets that stand in a Deployment in the clear",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 
@@ -15,6 +14,8 @@ from components.bodies.types import DeploymentBody, ServiceBody
 from components.kubernetes import KubernetesObject
 from config.settings import Settings
 
+_NAMES = frozenset({"apiVersion", "kind", "name", "namespace", "labels", "matchLabels"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class MicroserviceArgs:
@@ -22,8 +23,8 @@ class MicroserviceArgs:
 
     deployment: DeploymentBody
     service: ServiceBody | None
-    sealed: frozenset[str] = frozenset()
-    """Variables of the Deployment whose values are secrets: the state has them encrypted."""
+    sealed: frozenset[str] = field(default=frozenset(), repr=False)
+    """Values in the Deployment that are secrets: the state has them encrypted."""
 
     @classmethod
     def of(cls, settings: Settings, name: str) -> MicroserviceArgs:
@@ -31,7 +32,9 @@ class MicroserviceArgs:
         return cls(
             deployment=microservice.deployment(settings, name),
             service=microservice.service(settings, name),
-            sealed=frozenset(key.rpartition(".")[2] for key in settings.stack.sealed.get(name, ())),
+            sealed=frozenset(
+                value for secret in settings.stack.sealed.get(name, {}).values() if (value := secret.get_secret_value())
+            ),
         )
 
 
@@ -59,13 +62,16 @@ class Microservice(Component):
 
 
 def _with_secrets(deployment: DeploymentBody, sealed: frozenset[str]) -> Mapping[str, Any]:
-    """The Deployment with the values of the sealed variables marked as secret for Pulumi."""
+    """The Deployment with the values that are sealed marked as secret for Pulumi, wherever they stand."""
     if not sealed:
         return deployment
-    marked: Any = copy.deepcopy(deployment)
-    pod = marked["spec"]["template"]["spec"]
-    for container in (*pod["containers"], *pod.get("initContainers", ())):
-        for variable in container.get("env", ()):
-            if variable["name"] in sealed and "value" in variable:
-                variable["value"] = pulumi.Output.secret(variable["value"])
-    return cast(Mapping[str, Any], marked)
+    return {**deployment, "spec": _marked(deployment["spec"], sealed)}
+
+
+def _marked(node: Any, sealed: frozenset[str]) -> Any:
+    if isinstance(node, dict):
+        # what something is called by is no secret, though it may read like one
+        return {key: value if key in _NAMES else _marked(value, sealed) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_marked(part, sealed) for part in node]
+    return pulumi.Output.secret(node) if isinstance(node, str) and node in sealed else node

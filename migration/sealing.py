@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from adopt.service import is_secret
+from adopt.seal import is_secret
 from config.compose import SEALED
 from drift.kubernetes.secrets import Masker
 
@@ -19,7 +19,12 @@ _KEY = re.compile(r"[^-._a-zA-Z0-9]+")
 def seal(services: Mapping[str, Json], configs: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, Json], Json]:
     """Services (their keys) and configs without their secrets, and the secrets by the key that stands for each."""
     secrets: dict[str, str] = {}
-    once = {name: _walk(keys, name, secrets, is_secret) for name, keys in services.items()}
+    formed = Masker()
+
+    def by_itself(name: str, value: str) -> bool:
+        return is_secret(name, value, formed)
+
+    once = {name: _walk(keys, name, secrets, by_itself) for name, keys in services.items()}
     masker = Masker([{"kind": "Secret", "stringData": dict(secrets)}])
 
     def again(_: str, value: str) -> bool:

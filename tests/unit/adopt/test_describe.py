@@ -13,22 +13,9 @@ from adopt.essence import full, meant
 from adopt.patch import override
 from components.bodies.merge import merged
 from drift.compare import compare
-from drift.finding import ObjectRef
-from drift.kubernetes.reader import LiveState
 from drift.kubernetes.schema import schema
 from tests.conftest import ROOT
-
-COMMON = {
-    "labels": "app",
-    "probes": "none",
-    "resources": "none",
-    "security": "none",
-    "strategy": "default",
-    "portName": "",
-    "imagePullPolicy": "Always",
-}
-REGISTRY = "localhost:30500/flowmaster"
-Body = dict[str, Any]
+from tests.unit.adopt.bodies import COMMON, REGISTRY, Body, deployment, live, service, state
 
 
 def _hand_made() -> dict[str, tuple[Body, Body | None]]:
@@ -40,13 +27,6 @@ def _hand_made() -> dict[str, tuple[Body, Body | None]]:
 
 
 HAND_MADE = _hand_made()
-
-
-def live(body: Body) -> Body:
-    """As the API server would give it back: with its defaults."""
-    filled = full(body["kind"], body["metadata"]["name"], body)
-    filled["metadata"] = {**filled["metadata"], "name": body["metadata"]["name"], "uid": "u", "resourceVersion": "1"}
-    return {"apiVersion": body["apiVersion"], "kind": body["kind"], **filled}
 
 
 def test_there_are_thirty_of_them() -> None:
@@ -152,19 +132,6 @@ def test_no_override_where_both_say_the_same() -> None:
     assert override("Deployment", "x", body, {"metadata": {}, "spec": {}}) == {}
 
 
-def _deployment(name: str, **container: Any) -> Body:
-    labels = {"app": name}
-    pod = {"containers": [{"name": name, "image": f"{REGISTRY}/{name}:r1", **container}]}
-    template = {"metadata": {"labels": labels}, "spec": pod}
-    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
-
-
-def _service(name: str, ports: list[Body], **spec: Any) -> Body:
-    spec = {"type": "NodePort", "selector": {"app": name}, "ports": ports, **spec}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
-
-
 @pytest.mark.parametrize(
     ("ports", "spec"),
     [
@@ -180,9 +147,10 @@ def _service(name: str, ports: list[Body], **spec: Any) -> Body:
 def test_ports_of_the_nodes_are_kept(ports: list[Body], spec: Body) -> None:
     from components.bodies import microservice
 
-    deployment = live(_deployment("web", ports=[{"containerPort": 7000}]))
-    service = live(_service("web", ports, clusterIP="10.43.0.9", clusterIPs=["10.43.0.9"], **spec))
-    described = services.describe("web", meant(deployment), meant(service), REGISTRY, COMMON)
+    body = live(deployment("web", ports=[{"containerPort": 7000}]))
+    address = {"clusterIP": "10.43.0.9", "clusterIPs": ["10.43.0.9"]}
+    before = live(service("web", ports, **{"type": "NodePort", **address, **spec}))
+    described = services.describe("web", meant(body), meant(before), REGISTRY, COMMON)
     made: Any = microservice.service(services._alone("web", described, REGISTRY, COMMON), "web")
     assert [port["nodePort"] for port in made["spec"]["ports"]] == [port["nodePort"] for port in ports]
     assert made["spec"].get("healthCheckNodePort") == spec.get("healthCheckNodePort")
@@ -190,9 +158,8 @@ def test_ports_of_the_nodes_are_kept(ports: list[Body], spec: Body) -> None:
 
 
 def test_a_raw_service_keeps_its_ports_of_the_nodes() -> None:
-    service = live(_service("public", [{"port": 80, "nodePort": 30081}]))
-    state = LiveState("", "any", {ObjectRef("Service", "any", "public"): service})
-    spec = describe(state, REGISTRY).catalogue["rawServices"]["public"]["spec"]
+    public = service("public", [{"port": 80, "nodePort": 30081}], type="NodePort")
+    spec = describe(state(public), REGISTRY).catalogue["rawServices"]["public"]["spec"]
     assert spec["ports"] == [{"port": 80, "nodePort": 30081}]
 
 
