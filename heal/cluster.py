@@ -5,7 +5,6 @@ Each is guarded: an object that somebody changed since it was looked at is left 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from components.names import FIELD_MANAGER
 from config.errors import UserError
 from drift.compare import same
 from drift.finding import ObjectRef
+from drift.kubernetes.body import encoded
 from drift.kubernetes.errors import ApiError
 from drift.kubernetes.normalise import normalise
 from drift.kubernetes.reader import KINDS
@@ -89,7 +89,7 @@ def _patch(api: Requests, step: Step) -> None:
                 path_of(step.ref),
                 {"fieldManager": MANAGER},
                 {"Content-Type": "application/json"},
-                json.dumps(healed).encode(),
+                encoded(healed),
             )
         except ApiError as err:
             if err.status != 409:
@@ -109,9 +109,7 @@ def _delete(api: Requests, step: Step) -> None:
     options = {"preconditions": {"uid": metadata["uid"]}, "propagationPolicy": "Background"}
     try:
         _unchanged(api, step)
-        api.request(
-            "DELETE", path_of(step.ref), None, {"Content-Type": "application/json"}, json.dumps(options).encode()
-        )
+        api.request("DELETE", path_of(step.ref), None, {"Content-Type": "application/json"}, encoded(options))
     except ApiError as err:
         if err.status == 404:
             return
@@ -150,7 +148,7 @@ def _make(api: Requests, step: Step) -> None:
         path_of(step.ref),
         {"fieldManager": FIELD_MANAGER, "force": "true"},
         {"Content-Type": "application/apply-patch+yaml"},
-        json.dumps(step.healed).encode(),
+        encoded(step.healed),
     )
 
 

@@ -7,13 +7,13 @@ goes first: the state would keep it in the clear.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 import pulumi
 
 from drift.applied import Applied
 from drift.finding import Change, Finding, FindingClass, ObjectRef
+from drift.kubernetes.body import encoded
 from drift.kubernetes.errors import ApiError
 from drift.kubernetes.normalise import LAST_APPLIED
 from drift.kubernetes.reader import LiveState
@@ -41,7 +41,7 @@ def forget_last_applied(api: Requests, ref: ObjectRef) -> None:
             path_of(ref),
             {"fieldManager": MANAGER},
             {"Content-Type": "application/merge-patch+json"},
-            json.dumps(patch).encode(),
+            encoded(patch),
         )
     except ApiError as err:
         if err.status != 404:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from config.errors import UserError
 from drift.finding import ABSENT
@@ -28,6 +29,7 @@ class Cluster:
         self.body = copy.deepcopy(body)
         self.asked: list[tuple[str, str]] = []
         self.before_write: list[Any] = []
+        self.sent = b""
 
     def request(
         self,
@@ -38,6 +40,7 @@ class Cluster:
         body: bytes | None = None,
     ) -> Any:
         self.asked.append((method, path))
+        self.sent = body or b""
         if method != "GET" and self.before_write:
             self.before_write.pop(0)(self)
         if self.body is None and method in ("GET", "PUT", "DELETE"):
@@ -132,6 +135,21 @@ def test_what_was_deleted_is_made_again() -> None:
     carry_out(api, step)
     assert api.asked == [("GET", path_of(step.ref)), ("PATCH", path_of(step.ref))]
     assert api.body == step.healed
+
+
+@pytest.mark.parametrize("row", ["ConfigMap deleted", "ConfigMap data"])
+def test_any_character_is_sent_as_both_json_and_yaml_read_it(row: str) -> None:
+    text = "\N{ROCKET}\x85\N{LINE SEPARATOR}end\n"
+    server = Server()
+    server.program("ConfigMap/settings", ("data", "LOG_LEVEL"), text)
+    server.set("ConfigMap/settings", ("data", "application.yml"), "other")
+    if row == "ConfigMap deleted":
+        server.delete("ConfigMap/settings")
+    [step] = plan_of(server).steps.values()
+    api = Cluster(step.live)
+    carry_out(api, step)
+    assert json.loads(api.sent)["data"]["LOG_LEVEL"] == text
+    assert yaml.safe_load(api.sent)["data"]["LOG_LEVEL"] == text
 
 
 def test_nothing_is_made_over_what_somebody_made_meanwhile() -> None:
