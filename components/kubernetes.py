@@ -48,9 +48,9 @@ class KubernetesProvider(pulumi.ProviderResource):
 
 def hidden(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The body; a Secret's data marked value by value, so that the state tells its keys and nothing else."""
-    if body["kind"] != "Secret":
+    if body["kind"] != "Secret" or not body.get("data"):
         return body
-    return {**body, "data": {key: pulumi.Output.secret(value) for key, value in (body.get("data") or {}).items()}}
+    return {**body, "data": {key: pulumi.Output.secret(value) for key, value in body["data"].items()}}
 
 
 def type_of(body: Mapping[str, Any]) -> str:

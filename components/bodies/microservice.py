@@ -114,7 +114,7 @@ def config_checksum(settings: Settings, name: str) -> str:
         for entry in map(settings.catalogue.config_maps.get, config_maps)
         if entry
     ]
-    content += [shared.secret(settings, n)["data"] for n in secrets]
+    content += [shared.secret(settings, n).get("data", {}) for n in secrets]
     if not content:
         return ""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -52,11 +52,13 @@ def secret(settings: Settings, name: str) -> SecretBody:
         "kind": "Secret",
         "metadata": _metadata(settings, name, dict(entry.labels), dict(entry.annotations)),
         "type": entry.type,
-        "data": {
+    }
+    # the server keeps nothing of an empty map, so that it would be a change with every update
+    if values:
+        body["data"] = {
             key: value if key in entry.binary_keys else base64.b64encode(value.encode()).decode()
             for key, value in values.items()
-        },
-    }
+        }
     if entry.immutable is not None:
         body["immutable"] = entry.immutable
     return body

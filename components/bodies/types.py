@@ -186,7 +186,7 @@ class SecretBody(TypedDict):
     kind: Literal["Secret"]
     metadata: Metadata
     type: str
-    data: dict[str, str]
+    data: NotRequired[dict[str, str]]
     immutable: NotRequired[bool]
 
 

@@ -12,8 +12,9 @@ from components import names
 from components.bodies import microservice, shared
 from components.bodies.merge import merged
 from components.bodies.microservice import memory_limit
+from components.kubernetes import hidden
 from components.render import manifests
-from config.catalogue import Catalogue
+from config.catalogue import Catalogue, SecretObject
 from config.load import read_yaml, validate
 from config.settings import Settings
 from config.types import quantity_value
@@ -147,6 +148,15 @@ def test_secret_data_is_what_the_environment_gives(demo: Settings, secrets: dict
 
     data = shared.secret(demo, "flowmaster-secrets")["data"]
     assert {key: base64.b64decode(value).decode() for key, value in data.items()} == secrets
+
+
+def test_a_secret_without_keys_says_nothing_of_data(demo: Settings) -> None:
+    catalogue = demo.catalogue.model_copy(
+        update={"secrets": {**demo.catalogue.secrets, "empty": validate(SecretObject, {"keys": []}, "empty")}}
+    )
+    body = shared.secret(dataclasses.replace(demo, catalogue=catalogue), "empty")
+    assert "data" not in body
+    assert hidden(body) == body
 
 
 def test_no_image_is_at_a_range(demo: Settings) -> None:
