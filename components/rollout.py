@@ -183,7 +183,11 @@ def rollout_of(name: str, deployment: Json | None, pods: Sequence[Json]) -> Roll
     wanted = spec.get("replicas", 1)
     seen = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
     updated, total = status.get("updatedReplicas", 0), status.get("replicas", 0)
-    if seen and updated >= wanted and total <= updated and status.get("availableReplicas", 0) >= updated:
+    available = status.get("availableReplicas", 0)
+    if seen and updated >= wanted and total <= updated and available >= updated:
+        return Rollout(name=name, done=True)
+    if seen and spec.get("paused") and available >= wanted:
+        # No pod gets the new template before somebody resumes it: those that there are are all that will be.
         return Rollout(name=name, done=True)
     for condition in status.get("conditions", ()):
         if seen and condition["type"] == "ReplicaFailure" and condition["status"] == "True":
@@ -192,7 +196,7 @@ def rollout_of(name: str, deployment: Json | None, pods: Sequence[Json]) -> Roll
         problem = _problem(name, pod)
         if problem:
             return problem
-    return Rollout(name=name, done=False, reason=f"{status.get('availableReplicas', 0)} of {wanted} pods are ready")
+    return Rollout(name=name, done=False, reason=f"{available} of {wanted} pods are ready")
 
 
 def _newest(labels: Mapping[str, str], pods: Sequence[Json]) -> list[Json]:

@@ -71,6 +71,15 @@ def test_done_is_what_kubectl_rollout_status_calls_done(body: Json, done: bool) 
     assert rollout_of("frontend", body, []).done is done
 
 
+@pytest.mark.parametrize(
+    ("ready", "seen", "done"), [(1, 2, True), (0, 2, False), (1, 1, False)], ids=["ready", "none ready", "not seen yet"]
+)
+def test_a_paused_deployment_is_done_with_the_pods_that_it_has(ready: int, seen: int, done: bool) -> None:
+    body = deployment(ready=ready, updatedReplicas=0, observedGeneration=seen)
+    body["spec"]["paused"] = True
+    assert rollout_of("frontend", body, []).done is done
+
+
 def test_an_old_pod_that_has_not_gone_yet_is_waited_for() -> None:
     body = deployment(ready=1)
     body["status"]["replicas"] = 2
