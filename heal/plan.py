@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from drift.applied import Applied
-from drift.compare import Difference, apply
+from drift.compare import Difference, apply, opaque
 from drift.finding import Action, Change, Finding, FindingClass, ObjectRef
 from drift.kubernetes.objects import IMMUTABLE, Comparison, reference, settled
 from drift.kubernetes.reader import LiveState
@@ -69,6 +69,11 @@ class Plan:
     kept: Mapping[ObjectRef, Body] = field(default_factory=dict)
     """Declared bodies with the live values that a rule says stay, for objects that are going to be written anyway."""
 
+    def settles(self, finding: Finding) -> bool:
+        """Whether the update writes because of this finding, whatever Pulumi sees."""
+        step = self.steps.get(finding.object)
+        return step is not None and finding.path in step.paths
+
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
@@ -113,8 +118,9 @@ def _of_object(
 ) -> tuple[Step | None, Body | None]:
     found = settled(ref, declared, live, comparison)
     acted = [(differences, finding.with_action(decide(finding, rules))) for differences, finding in found]
-    undone = [(d, f) for d, f in acted if f.action is Action.HEAL and f.cls in _LIVE]
-    pending = [(d, f) for d, f in acted if f.cls is FindingClass.PENDING and f.heals]
+    pending = [(ds, f) for ds, f in acted if f.cls is FindingClass.PENDING and f.heals]
+    undone = [(ds, f) for ds, f in acted if f.action is Action.HEAL and f.cls in _LIVE]
+    undone += [(ds, f) for ds, f in pending if _unsure(ds)]
     kept = [d for ds, f in acted if _kept(f) for d in ds]
     body = keep.inputs(ref, declared, comparison.last(ref), kept, bool(undone or pending))
     if not undone:
@@ -124,6 +130,14 @@ def _of_object(
         return Step(ref=ref, way=Way.REMAKE, paths=paths, live=live, healed=body or declared), body
     differences = [d for ds, _ in (*undone, *pending) for d in ds]
     return Step(ref=ref, way=Way.PATCH, paths=paths, live=live, healed=apply(differences, live)), body
+
+
+def _unsure(differences: Iterable[Difference]) -> bool:
+    """Whether Pulumi may not see a change of the program there, although the owners of the fields say that it is one.
+
+    What was applied last is encrypted, so it cannot be told. Written here, it is settled either way.
+    """
+    return any(opaque(difference.applied) for difference in differences)
 
 
 def _kept(finding: Finding) -> bool:

@@ -66,11 +66,11 @@ class Server:
     def say(self) -> None:
         """Show the findings, a line each, with the resources that they are about.
 
-        What the program changed is left out: Pulumi shows that itself.
+        What the program changed is left out where Pulumi shows that itself.
         """
         takeover.say(self.adopted, self.report.findings, self._resources)
         for finding in self.report.findings:
-            if finding.cls is FindingClass.PENDING:
+            if finding.cls is FindingClass.PENDING and not self.plan.settles(finding):
                 continue
             pulumi.log.warn(line(finding, self.report.taken), self._resources.get(finding.object))
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from drift.path import Item, Path
 
-OWN_PREFIXES = ("pulumi-kubernetes", "pulumi-resource-kubernetes", "flowmaster")
-"""Field managers that are this program."""
+OWN = frozenset({("flowmaster", "Apply"), ("pulumi-kubernetes", "Update")})
+"""What this program writes as: the provider's server-side apply (`components.names.FIELD_MANAGER`) and the write that
+undoes drift (`heal.cluster.MANAGER`). Whoever writes under a name that is merely like these is somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,8 @@ class Owner:
 
     manager: str
     when: datetime | None
-
-    @property
-    def own(self) -> bool:
-        """Whether this program is meant."""
-        return self.manager.startswith(OWN_PREFIXES)
+    own: bool = False
+    """Whether it is this program."""
 
 
 def owners(body: dict[str, Any], path: Path) -> list[Owner]:
@@ -37,13 +35,43 @@ def owners(body: dict[str, Any], path: Path) -> list[Owner]:
 
 
 def _having(body: dict[str, Any], path: Path) -> list[Owner]:
-    entries = (body.get("metadata") or {}).get("managedFields") or ()
-    return [_owner(entry) for entry in entries if _has(entry.get("fieldsV1") or {}, path)]
+    return [_owner(entry) for entry in _entries(body) if _below(entry.get("fieldsV1") or {}, path) is not None]
+
+
+def _entries(body: dict[str, Any]) -> list[dict[str, Any]]:
+    return (body.get("metadata") or {}).get("managedFields") or []
 
 
 def owned_by_us(body: dict[str, Any], path: Path) -> bool:
-    """Whether this program has the field: then nobody has changed it since it was applied."""
-    return any(owner.own for owner in owners(body, path))
+    """Whether this program has all of the field: then nobody has changed it since it was applied.
+
+    Of a whole element, nobody else may have a part that is not this program's, too. The elements of a list that are
+    told apart by keys have owners; their order has none, nor that one of them is there twice: such a list is nobody's.
+    """
+    ours, theirs = _parts(body, path)
+    if not ours and path[:1] == ("data",):
+        ours, theirs = _parts(body, ("stringData", *path[1:]))
+    if any(name.startswith("k:") for part in ours for name in part):
+        return False
+    return bool(ours) and all(any(_within(part, own) for own in ours) for part in theirs)
+
+
+def _parts(body: dict[str, Any], path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What this program has of a field, and what others have of it."""
+    ours: list[dict[str, Any]] = []
+    theirs: list[dict[str, Any]] = []
+    for entry in _entries(body):
+        part = _below(entry.get("fieldsV1") or {}, path)
+        if part is not None:
+            (ours if _owner(entry).own else theirs).append(part)
+    return ours, theirs
+
+
+def _within(part: dict[str, Any], whole: dict[str, Any]) -> bool:
+    """Whether one set of fields is in another; a field without any below it is there as a whole."""
+    if not part or not whole:
+        return part == whole
+    return all(name in whole and _within(below, whole[name]) for name, below in part.items())
 
 
 def other(body: dict[str, Any], path: Path) -> Owner | None:
@@ -53,19 +81,18 @@ def other(body: dict[str, Any], path: Path) -> Owner | None:
 
 def touched_by_us(body: dict[str, Any]) -> bool:
     """Whether this program ever applied the object."""
-    entries = (body.get("metadata") or {}).get("managedFields") or ()
-    return any(str(entry.get("manager", "")).startswith(OWN_PREFIXES) for entry in entries)
+    return any(_owner(entry).own for entry in _entries(body))
 
 
 def creator(body: dict[str, Any]) -> Owner | None:
     """Who most likely made the object: the first manager that wrote to it, other than to its status."""
-    entries = (body.get("metadata") or {}).get("managedFields") or ()
-    written = [_owner(entry) for entry in entries if entry.get("subresource") != "status"]
+    written = [_owner(entry) for entry in _entries(body) if entry.get("subresource") != "status"]
     return min(written, key=lambda owner: owner.when.timestamp() if owner.when else 0.0, default=None)
 
 
 def _owner(entry: dict[str, Any]) -> Owner:
-    return Owner(str(entry.get("manager") or "unknown"), moment(entry.get("time")))
+    name = str(entry.get("manager") or "unknown")
+    return Owner(name, moment(entry.get("time")), (name, entry.get("operation")) in OWN)
 
 
 def moment(text: Any) -> datetime | None:
@@ -76,17 +103,20 @@ def moment(text: Any) -> datetime | None:
         return None
 
 
-def _has(fields: dict[str, Any], path: Path) -> bool:
-    """Whether a set of fields has this one, one below it, or an atomic one above it."""
+def _below(fields: dict[str, Any], path: Path) -> dict[str, Any] | None:
+    """What a set of fields has at a place: nothing below it if it, or an atomic one above it, is there as a whole.
+
+    None where it does not have the place.
+    """
     for step in path:
         if not fields:
             # Nothing below, not even the dot that stands for the mere presence: the field is owned as a whole.
-            return True
+            return fields
         following = next((fields[name] for name in _names(step, fields) if name in fields), None)
         if following is None:
-            return False
+            return None
         fields = following
-    return True
+    return fields
 
 
 def _names(step: str | Item, fields: dict[str, Any]) -> Iterator[str]:

@@ -160,7 +160,7 @@ def _refine(
         return None
     if difference.declared is OPAQUE and difference.live is not ABSENT and managers.owned_by_us(live, path):
         return None
-    return replace(difference, cls=_settled(difference, live))
+    return replace(difference, cls=_settled(difference, live, last))
 
 
 def _filled_in(difference: Difference, ref: ObjectRef, there: Body, live: Body) -> bool:
@@ -176,11 +176,12 @@ def _filled_in(difference: Difference, ref: ObjectRef, there: Body, live: Body) 
     return same(value_at(without, path), difference.live)
 
 
-def _settled(difference: Difference, live: Body) -> FindingClass:
+def _settled(difference: Difference, live: Body, last: Any) -> FindingClass:
     """The class, where what was applied last is unknown or was overwritten by a refresh: by who owns the field.
 
     An owner by server-side apply keeps a field only as long as nobody else changes it, so a field that is ours has
-    the value that was applied last.
+    the value that was applied last. That makes it a change of the program only where Pulumi does not know better:
+    what is declared as it was applied, Pulumi does not write.
     """
     cls, path = difference.cls, difference.path
     if difference.live is ABSENT:
@@ -193,7 +194,7 @@ def _settled(difference: Difference, live: Body) -> FindingClass:
     if cls is FindingClass.PENDING and not ours and managers.touched_by_us(live) and managers.other(live, path):
         # A refresh wrote the changed value into the state, so that it looks as if it had been applied.
         return FindingClass.FOREIGN if difference.declared is ABSENT else FindingClass.DRIFT
-    if cls is FindingClass.FOREIGN and ours and managers.other(live, path) is None:
+    if cls is FindingClass.FOREIGN and ours and last is ABSENT and managers.other(live, path) is None:
         return FindingClass.PENDING
     return cls
 
@@ -218,7 +219,9 @@ def _finding(difference: Difference, ref: ObjectRef, live: Body, comparison: Com
     cls = difference.cls or FindingClass.DRIFT
     owner = None
     if difference.live is not ABSENT and cls is not FindingClass.PENDING:
-        owner = managers.other(live, path) or next(iter(managers.owners(live, path)), None)
+        owner = managers.other(live, path)
+        if owner is None and managers.owned_by_us(live, path):
+            owner = next(iter(managers.owners(live, path)), None)
         if owner is None and _immutable(ref, text):
             # Nobody could set this but by making the object.
             owner = managers.creator(live)

@@ -22,7 +22,7 @@ from drift.rules import Rule
 
 NAMESPACE = "specimens"
 FOLDER = Path(__file__).parent / "specimens"
-OWN = "pulumi-kubernetes-1a2b3c4d"
+OWN = "flowmaster"
 DECLARED: list[dict[str, Any]] = list(yaml.safe_load_all((FOLDER / "declared.yaml").read_text()))
 _LIVE: list[dict[str, Any]] = json.loads((FOLDER / "live.json").read_text())
 NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)

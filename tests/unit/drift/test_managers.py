@@ -14,7 +14,7 @@ BODY: dict[str, Any] = {
     "metadata": {
         "managedFields": [
             {
-                "manager": "pulumi-kubernetes-1a2b3c4d", "operation": "Apply", "time": "2026-01-01T00:00:00Z",
+                "manager": "flowmaster", "operation": "Apply", "time": "2026-01-01T00:00:00Z",
                 "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": CONTAINER}}}},
             },
             {
@@ -38,11 +38,11 @@ IMAGE: Path = ("spec", "template", "spec", "containers", Item(("name",), ("web",
 @pytest.mark.parametrize(
     ("path", "found"),
     [
-        (IMAGE, ["pulumi-kubernetes-1a2b3c4d"]),
-        ((*IMAGE[:-1], "command"), ["pulumi-kubernetes-1a2b3c4d"]),
-        (IMAGE[:-1], ["pulumi-kubernetes-1a2b3c4d"]),
+        (IMAGE, ["flowmaster"]),
+        ((*IMAGE[:-1], "command"), ["flowmaster"]),
+        (IMAGE[:-1], ["flowmaster"]),
         ((*IMAGE[:-1], "args"), []),
-        (("spec", "replicas"), ["kubectl-set", "pulumi-kubernetes-1a2b3c4d"]),
+        (("spec", "replicas"), ["kubectl-set", "flowmaster"]),
         (("spec", "ports", Item(("port", "protocol"), (80, "TCP"))), ["kubectl-set"]),
         (("spec", "ports", Item(("port", "protocol"), (81, "TCP"))), []),
         (("spec", "ports", Item(("port", "protocol"), (81, "TCP"), live=(80, "TCP")), "port"), ["kubectl-set"]),
@@ -67,7 +67,7 @@ def test_who_changed_it_is_somebody_else_than_this_program() -> None:
 def test_who_made_it_is_not_who_wrote_its_status() -> None:
     owner = managers.creator(BODY)
     assert owner is not None
-    assert owner.manager == "pulumi-kubernetes-1a2b3c4d"
+    assert owner.manager == "flowmaster"
 
 
 def test_an_object_without_managers() -> None:
