@@ -11,7 +11,7 @@ from host.access import Access
 from host.errors import HostAccessError, HostError
 from host.ssh import Connection, Ended, lost
 
-_REMOTE = ("common", "answers", "facts", "change", "main")
+_REMOTE = ("common", "loaded", "answers", "facts", "change", "main")
 _DOCKER = ("docker", "docker_journal", "docker_volumes", "docker_steps")
 """What is sent besides, or alone, for a request about compose projects."""
 _FEWER = {"docker_journal": ("docker_journal",), "docker_volumes": ("docker_journal", "docker_volumes")}
@@ -158,7 +158,7 @@ def modules(request: Mapping[str, Any]) -> tuple[str, ...]:
         return ("common", *_FEWER.get(place(request["do"]), _DOCKER), "docker_verbs", "main")
     if request.get("verb") == "read" and not {"run", "noted"} & set(request):
         # what is asked most often, and waited for: nothing is sent, compiled and imported there that it does not need
-        return ("common", "facts", "main")
+        return ("common", "loaded", "facts", "main")
     return ("common", "docker_journal", *_REMOTE[1:]) if "run" in request else _REMOTE
 
 

@@ -8,7 +8,8 @@ import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from host.remote.common import Json, master, newer, run
+from host.remote.common import Json, master
+from host.remote.loaded import newer, tested
 
 GATEWAY_ERRORS = frozenset({502, 504})
 """What nginx says where the service behind it does not answer. Any other status comes from the service itself."""
@@ -21,7 +22,7 @@ _ONCE = 5.0
 
 def check(request: Json) -> Json:
     """Whether nginx runs, takes its whole configuration, has read it, and every location answers. Changes nothing."""
-    code, words = run(["nginx", "-t", "-q"])
+    code, words = tested("-q")
     pid = master()
     return {
         "valid": code == 0,

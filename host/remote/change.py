@@ -31,13 +31,11 @@ from host.remote.common import (
     Refused,
     file_facts,
     master,
-    newer,
-    remember_loaded,
     run,
     serving,
     sync,
-    workers,
 )
+from host.remote.loaded import newer, remember_loaded, tested
 
 LOCK = RUN + "/lock"
 BACKUPS = 5
@@ -191,7 +189,7 @@ class _Change:
             raise _refused("test", err) from err
         if code != 0:
             self._drop_candidate()
-            if run(["nginx", "-t", "-q"])[0] != 0:
+            if tested("-q")[0] != 0:
                 raise Refused("foreign", f"nginx's configuration is not valid, and was not before: {words}")
             raise Refused("test", words)
 
@@ -240,7 +238,7 @@ class _Change:
     def _activate(self, pid: int | None) -> None:
         """Make nginx run what is in the files, and see that it does."""
         seen = _size(ERROR_LOG)
-        before = set(workers(pid)) if pid is not None else set()
+        before = set(serving(pid)) if pid is not None else set()
         verb = "start" if pid is None else "reload"
         code, words = run(["systemctl", verb, "nginx"], timeout=60.0)
         if code == 127:
@@ -248,7 +246,8 @@ class _Change:
         deadline = time.monotonic() + RELOAD_SECONDS
         while code == 0:
             now = master()
-            if now is not None and (now != pid or (set(workers(now)) - before and not serving(before))):
+            current = set(serving(now)) if now is not None else set()
+            if now is not None and (now != pid or (current and not current & before)):
                 remember_loaded(now)
                 return
             if _emergencies(seen) or time.monotonic() > deadline:

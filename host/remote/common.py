@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import glob
+import errno
 import hashlib
-import json
 import os
 import stat
 import subprocess
@@ -17,14 +16,11 @@ AVAILABLE = CONFIG + "/sites-available"
 KEEP = CONFIG + "/.flowmaster"
 """Candidates and backups: on the file system of the sites, so that a rename is atomic, and where no include looks."""
 RUN = "/run/flowmaster"
-LOADED = RUN + "/nginx-loaded.json"
-"""What nginx was running when it was last reloaded here: hashes by file, and which generation of workers."""
 PID_FILE = "/run/nginx.pid"
 ERROR_LOG = "/var/log/nginx/error.log"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_LARGEST = 1 << 20
-_CLOCK_SLACK = 0.03
-"""Seconds: the kernel counts the start of a process in hundredths since it booted itself."""
+LARGEST = 1 << 20
+"""Bytes of a file up to which its text is looked at."""
 
 Json = dict[str, Any]
 
@@ -58,6 +54,18 @@ def run(command: list[str], timeout: float = 30.0) -> tuple[int, str]:
     return done.returncode, done.stdout.decode("utf-8", "replace").strip()
 
 
+def regular(path: str) -> bytes:
+    """The content of a regular file. Raises OSError for anything else: reading a pipe or a device may never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "is no regular file", path)
+    # what takes its place in between is not waited for either
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", path)
+        return stream.read()
+
+
 def file_facts(path: str, owners: dict[int, str], groups: dict[int, str]) -> Json | None:
     """Kind, mode, owner, times, and content of a regular file; None where there is none."""
     try:
@@ -79,39 +87,15 @@ def file_facts(path: str, owners: dict[int, str], groups: dict[int, str]) -> Jso
     facts["mode"] = f"{stat.S_IMODE(info.st_mode):04o}"
     facts["owner"] = owners.get(info.st_uid, str(info.st_uid))
     facts["group"] = groups.get(info.st_gid, str(info.st_gid))
-    if stat.S_ISREG(info.st_mode) and info.st_size <= _LARGEST:
+    if stat.S_ISREG(info.st_mode) and info.st_size <= LARGEST:
         try:
-            with open(path, "rb") as stream:
-                content = stream.read()
+            content = regular(path)
         except OSError as err:
             facts["unreadable"] = err.strerror
             return facts
         facts["sha256"] = hashlib.sha256(content).hexdigest()
         facts["content"] = content.decode("utf-8", "surrogateescape")
     return facts
-
-
-def config_files() -> list[str]:
-    """The files of nginx's configuration that people change, in the order in which nginx reads them."""
-    patterns = (
-        CONFIG + "/nginx.conf",
-        CONFIG + "/modules-enabled/*.conf",
-        CONFIG + "/conf.d/*.conf",
-        ENABLED + "/*",
-    )
-    return [path for pattern in patterns for path in sorted(glob.glob(pattern))]
-
-
-def hashes() -> dict[str, str]:
-    """The content of each of these files, as a hash."""
-    found = {}
-    for path in config_files():
-        try:
-            with open(path, "rb") as stream:
-                found[path] = hashlib.sha256(stream.read()).hexdigest()
-        except OSError:
-            found[path] = "unreadable"
-    return found
 
 
 def sync(folder: str) -> None:
@@ -152,48 +136,15 @@ def workers(pid: int) -> dict[int, float]:
     return found
 
 
-def serving(pids: set[int]) -> bool:
-    """Whether any of these workers still takes new connections. After a reload the old ones only end what they have."""
-    for pid in pids:
+def serving(pid: int) -> dict[int, float]:
+    """Those of its workers that take new connections. After a reload the old ones only end what they have."""
+    found = {}
+    for worker, started in workers(pid).items():
         try:
-            with open(f"/proc/{pid}/cmdline") as stream:
-                if "nginx: worker process" in (title := stream.read()) and "shutting down" not in title:
-                    return True
+            with open(f"/proc/{worker}/cmdline") as stream:
+                title = stream.read()
         except OSError:
             continue
-    return False
-
-
-def newer(pid: int) -> list[str]:
-    """Files that were changed after nginx last read its configuration, and are not what it then read."""
-    generation = workers(pid)
-    if not generation:
-        return []
-    since = max(generation.values()) + _CLOCK_SLACK
-    try:
-        with open(LOADED) as stream:
-            loaded = json.load(stream)
-        known = loaded["hashes"] if set(loaded["workers"]) & set(generation) and loaded["master"] == pid else {}
-    except (OSError, ValueError, KeyError):
-        known = {}
-    now = hashes()
-    changed = [path for path in now if _changed(path) > since and known.get(path) != now[path]]
-    return changed + [path for path in known if path not in now]
-
-
-def _changed(path: str) -> float:
-    try:
-        own, behind = os.lstat(path), os.stat(path)
-    except OSError:
-        return 0.0
-    return max(own.st_ctime, behind.st_ctime)
-
-
-def remember_loaded(pid: int) -> None:
-    """Write down what nginx has just read."""
-    state = {"master": pid, "workers": sorted(workers(pid)), "hashes": hashes()}
-    os.makedirs(RUN, mode=0o700, exist_ok=True)
-    temporary = LOADED + ".new"
-    with open(temporary, "w") as stream:
-        json.dump(state, stream)
-    os.replace(temporary, LOADED)
+        if "nginx: worker process" in title and "shutting down" not in title:
+            found[worker] = started
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import grp
 import http.client
 import json
@@ -18,13 +17,12 @@ from host.remote.common import (
     CONFIG,
     ENABLED,
     Json,
-    config_files,
     file_facts,
     master,
-    newer,
     run,
-    workers,
+    serving,
 )
+from host.remote.loaded import config_files, newer, tested
 
 DOCKER_SOCKET = "/var/run/docker.sock"
 
@@ -33,7 +31,7 @@ def read(request: Json) -> Json:
     """The facts. `sites` are the names of the sites asked about; `containers` asks Docker for what it runs."""
     with ThreadPoolExecutor(3) as pool:
         # these two wait for other processes, so they run beside the rest
-        testing = pool.submit(run, ["nginx", "-t"])
+        testing = pool.submit(tested)
         containers = pool.submit(_containers) if request.get("containers") else None
         facts = {"time": time.time(), "hostname": socket.gethostname(), "files": _files(request["sites"])}
         code, words = testing.result()
@@ -46,9 +44,7 @@ def read(request: Json) -> Json:
 def _files(sites: list[str]) -> Json:
     owners = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()}
     groups = {entry.gr_gid: entry.gr_name for entry in grp.getgrall()}
-    wanted = config_files()
-    wanted += glob.glob(ENABLED + "/.*.conf")
-    wanted += [f"{AVAILABLE}/{name}" for name in sites]
+    wanted = [*config_files(), *(f"{folder}/{name}" for folder in (ENABLED, AVAILABLE) for name in sites)]
     found = {path: file_facts(path, owners, groups) for path in wanted}
     return {path: facts for path, facts in found.items() if facts is not None}
 
@@ -59,8 +55,7 @@ def _nginx(code: int, words: str, ports: list[int]) -> Json:
     pid = master()
     facts: Json = {"installed": True, "pid": pid, "test": {"ok": code == 0, "words": words}}
     if pid is not None:
-        generation = workers(pid)
-        facts["since"] = max(generation.values()) if generation else None
+        facts["since"] = min(serving(pid).values(), default=None)
         facts["newer"] = newer(pid)
     else:
         facts["taken"] = _taken(ports)
