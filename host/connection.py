@@ -11,7 +11,7 @@ from host.access import Access
 from host.errors import HostAccessError, HostError
 from host.ssh import Connection, Ended, lost
 
-_REMOTE = ("common", "loaded", "answers", "facts", "change", "main")
+_REMOTE = ("common", "loaded", "places", "answers", "facts", "backups", "change", "main")
 _DOCKER = ("docker", "docker_journal", "docker_volumes", "docker_steps")
 """What is sent besides, or alone, for a request about compose projects."""
 _FEWER = {"docker_journal": ("docker_journal",), "docker_volumes": ("docker_journal", "docker_volumes")}
@@ -132,6 +132,7 @@ _REMEDIES = {
     "installed": "install nginx on the server (apt-get install nginx), then run this again",
     "lock": "wait for the other update, then run this again",
     "expected": "run preview again: it shows the change",
+    "place": "remove that entry (rm), or have a regular file below /etc/nginx there, then run this again",
     "foreign": "nginx names the file; put it right or take it out of sites-enabled, then run this again",
     "start": "see what else listens on its ports (ss -ltnp), then run this again",
     "answer": "look at that service first (kubectl get pods), then run this again",
@@ -158,7 +159,7 @@ def modules(request: Mapping[str, Any]) -> tuple[str, ...]:
         return ("common", *_FEWER.get(place(request["do"]), _DOCKER), "docker_verbs", "main")
     if request.get("verb") == "read" and not {"run", "noted"} & set(request):
         # what is asked most often, and waited for: nothing is sent, compiled and imported there that it does not need
-        return ("common", "loaded", "facts", "main")
+        return ("common", "loaded", "places", "facts", "main")
     return ("common", "docker_journal", *_REMOTE[1:]) if "run" in request else _REMOTE
 
 

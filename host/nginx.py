@@ -31,6 +31,9 @@ class File:
     sha256: str | None = None
     target: str | None = None
     changed: datetime | None = None
+    """When its content was written last."""
+    touched: datetime | None = None
+    """When anything of it was changed last: content, mode, owner or name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class HostState:
     files: Mapping[str, File]
     containers: Sequence[Container] = ()
     containers_problem: str = ""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """By site, why an update does not write it, in words that go on from the path of its entry in sites-enabled."""
 
     def site(self, name: str) -> File | None:
         """The file of an enabled site."""
@@ -177,6 +182,7 @@ def _state(address: str, facts: Mapping[str, Any]) -> HostState:
         files={path: _file(path, entry) for path, entry in facts["files"].items()},
         containers=() if problem else tuple(Container(**entry) for entry in containers),
         containers_problem=problem,
+        problems=facts.get("problems", {}),
     )
 
 
@@ -191,6 +197,7 @@ def _file(path: str, facts: Mapping[str, Any]) -> File:
         sha256=facts.get("sha256"),
         target=facts.get("target"),
         changed=_time(facts.get("mtime")),
+        touched=_time(facts.get("ctime")),
     )
 
 

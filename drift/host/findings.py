@@ -62,6 +62,9 @@ def declared_text(name: str, now: Situation) -> str:
 def _site(name: str, site: Site, now: Situation) -> Iterator[Finding]:
     file = now.host.site(name)
     before = now.applied.get(name)
+    if name in now.host.problems:
+        yield _elsewhere(name, file, now)
+        return
     if file is None or file.kind == "broken link":
         yield _missing(name, file, now)
         return
@@ -83,7 +86,22 @@ def _site(name: str, site: Site, now: Situation) -> Iterator[Finding]:
     owner = f"{file.owner}:{file.group}"
     for path, found, wanted in (("mode", file.mode, MODE), ("owner", owner, OWNER)):
         if found != wanted:
-            yield Finding(FindingClass.DRIFT, reference(name), path, live=found, declared=wanted, when=file.changed)
+            yield Finding(FindingClass.DRIFT, reference(name), path, live=found, declared=wanted, when=file.touched)
+
+
+def _elsewhere(name: str, file: File | None, now: Situation) -> Finding:
+    """A site that an update does not write: told alone, for nothing that differs in it is set back."""
+    text = f"{ENABLED}/{name} {now.host.problems[name]}: up does not write there"
+    same = file is not None and file.content is not None and meaning.same(file.content, declared_text(name, now))
+    says = "it says what is declared" if same else "it does not say what is declared"
+    return Finding(
+        FindingClass.UNHEALTHY,
+        reference(name),
+        change=Change.STATE,
+        live=text,
+        when=file.touched if file is not None else None,
+        note=f"{says}; remove {ENABLED}/{name}, then up writes the site",
+    )
 
 
 def _unknown_address(found: Difference) -> bool:
@@ -175,7 +193,7 @@ def _state(now: Situation, differing: set[str]) -> Iterator[Finding]:
 
 
 def _complaint(words: str) -> str:
-    lines = [line for line in words.splitlines() if "[emerg]" in line] or words.splitlines()
+    lines = [line for line in words.splitlines() if "[emerg]" in line or "[crit]" in line] or words.splitlines()
     return lines[0].removeprefix("nginx: ") if lines else "nginx -t fails"
 
 

@@ -12,6 +12,7 @@ import fcntl
 import grp
 import os
 import pwd
+import re
 import shutil
 import signal
 import tempfile
@@ -20,8 +21,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, Iterator  # noqa: UP035  the server's Python may be an older one
 
 from host.remote import answers
+from host.remote.backups import Held
 from host.remote.common import (
-    AVAILABLE,
     CONFIG,
     ENABLED,
     ERROR_LOG,
@@ -35,11 +36,10 @@ from host.remote.common import (
     serving,
     sync,
 )
-from host.remote.loaded import newer, remember_loaded, tested
+from host.remote.loaded import newer, plain, remember_loaded, tested
+from host.remote.places import Place
 
 LOCK = RUN + "/lock"
-BACKUPS = 5
-"""Backups kept of each site."""
 RELOAD_SECONDS = 10.0
 
 
@@ -89,16 +89,9 @@ class _Change:
         self.owner: str = request.get("owner", "root")
         self.group: str = request.get("group", "root")
         self.request = request
-        self.enabled = f"{ENABLED}/{self.name}"
-        self.available = f"{AVAILABLE}/{self.name}"
         self.candidate = f"{KEEP}/{self.name}.new"
-        # a site that people keep in sites-available stays there, with a link to it
-        self.linked = os.path.islink(self.enabled) or (
-            not os.path.lexists(self.enabled) and os.path.isfile(self.available)
-        )
-        self.place = self.available if self.linked else self.enabled
-        self.had_link = os.path.islink(self.enabled)
-        self.backup: str | None = None
+        self.place = Place(self.name)
+        self.old = Held(self.name, self.place.path)
 
     def carry_out(self) -> Json:
         self._check()
@@ -107,6 +100,7 @@ class _Change:
         if not written and pid is not None and not newer(pid):
             return {"changed": False, "reloaded": False, "failing": []}
         if written:
+            self._check_place()
             self._write_candidate()
             self._test_candidate()
             self._save()
@@ -119,27 +113,29 @@ class _Change:
             if written:
                 self._put_back()
             raise err if isinstance(err, Refused) else _refused("write", err) from err
-        self._tidy()
-        return {"changed": written, "reloaded": True, "failing": failing, "backup": self.backup}
+        return {"changed": written, "reloaded": True, "failing": failing, "backup": self.old.keep()}
 
     def _check(self) -> None:
         if not os.path.isdir(CONFIG) or run(["nginx", "-v"])[0] == 127:
             raise Refused("installed", "nginx is not installed: there is no nginx command or no " + CONFIG)
         if not os.path.isdir(ENABLED):
             raise Refused("installed", f"there is no folder {ENABLED}, which nginx.conf of Debian and Ubuntu includes")
-        if self.had_link and os.path.realpath(self.enabled) != os.path.realpath(self.available):
-            raise Refused("place", f"{self.enabled} leads to {os.path.realpath(self.enabled)}, not to {self.available}")
         if "expected" in self.request:
-            facts = file_facts(self.enabled, {}, {})
+            facts = file_facts(self.place.enabled, {}, {})
             now = facts.get("sha256") if facts else None
             if now != self.request["expected"] and (facts or {}).get("content") != self.content:
-                raise Refused("expected", f"{self.enabled} was changed by somebody since it was looked at")
+                raise Refused("expected", f"{self.place.enabled} was changed by somebody since it was looked at")
+
+    def _check_place(self) -> None:
+        # to take a site away, its entry in sites-enabled is enough, wherever that leads
+        if self.place.problem and not (self.content is None and self.place.target is not None):
+            raise Refused("place", f"{self.place.enabled} {self.place.problem}")
 
     def _differs(self) -> bool:
         if self.content is None:
-            return os.path.lexists(self.enabled)
-        facts = self._facts(self.place)
-        if facts is None or not os.path.lexists(self.enabled):
+            return os.path.lexists(self.place.enabled)
+        facts = self._facts(self.place.path)
+        if facts is None or not os.path.lexists(self.place.enabled):
             return True
         wanted = (self.content, f"{self.mode:04o}", self.owner, self.group)
         return tuple(facts.get(key) for key in ("content", "mode", "owner", "group")) != wanted
@@ -187,6 +183,7 @@ class _Change:
         except OSError as err:
             self._drop_candidate()
             raise _refused("test", err) from err
+        words = plain(words)
         if code != 0:
             self._drop_candidate()
             if tested("-q")[0] != 0:
@@ -194,46 +191,42 @@ class _Change:
             raise Refused("test", words)
 
     def _save(self) -> None:
-        """Keep what is there now, by one more name for the same file: it takes no room on a full disk."""
         try:
-            if os.path.isfile(self.place):
-                stamp = time.strftime("%Y%m%dT%H%M%S")
-                self.backup = f"{KEEP}/{self.name}.{stamp}.{os.getpid()}"
-                os.link(self.place, self.backup)
+            self.old.hold()
         except OSError as err:
             self._drop_candidate()
             raise _refused("backup", err) from err
 
     def _move(self) -> None:
         if self.content is None:
-            os.unlink(self.enabled)
-            if self.linked:
-                os.unlink(self.available)
+            os.unlink(self.place.enabled)
+            with suppress(FileNotFoundError):
+                os.unlink(self.place.path)
         else:
-            os.rename(self.candidate, self.place)
-            if self.linked and not os.path.lexists(self.enabled):
-                os.symlink(self.available, self.enabled)
-        for folder in {ENABLED, os.path.dirname(self.place)}:
-            sync(folder)
+            os.rename(self.candidate, self.place.path)
+            if self.place.link is not None:
+                os.symlink(self.place.link, self.place.enabled)
+        self._sync()
 
     def _put_back(self) -> None:
         """The old file in its place, and nginx running it: as if nothing had been done."""
         self._drop_candidate()
-        if self.backup is not None:
-            again = f"{self.candidate}.back"
-            os.link(self.backup, again)
-            os.rename(again, self.place)
-            if self.had_link and not os.path.lexists(self.enabled):
-                os.symlink(self.available, self.enabled)
-        elif os.path.lexists(self.place):
-            os.unlink(self.place)
-        if self.linked and not self.had_link and os.path.islink(self.enabled):
-            os.unlink(self.enabled)
+        self.old.put_back()
+        if self.place.target is not None and not os.path.lexists(self.place.enabled):
+            os.symlink(self.place.target, self.place.enabled)
+        if self.place.link is not None and os.path.islink(self.place.enabled):
+            os.unlink(self.place.enabled)
+        with suppress(OSError):
+            self._sync()
         now = master()
         if now is not None:
             # where this fails, too, nginx keeps running what it runs
             with suppress(Refused):
                 self._activate(now)
+
+    def _sync(self) -> None:
+        for folder in {ENABLED, os.path.dirname(self.place.path)}:
+            sync(folder)
 
     def _activate(self, pid: int | None) -> None:
         """Make nginx run what is in the files, and see that it does."""
@@ -265,17 +258,10 @@ class _Change:
             for entry in answers.ask(checks, float(self.request.get("patience", answers.PATIENCE)))
             if not entry["ok"]
         ]
-        worse = [entry for entry in failing if answered.get(entry["path"]) or self.backup is None]
+        worse = [entry for entry in failing if answered.get(entry["path"]) or not self.old.held]
         if worse:
             raise Refused("answer", "; ".join(f"{entry['path']} {entry['words']}" for entry in worse))
         return failing
-
-    def _tidy(self) -> None:
-        # a backup too many is no reason to fail
-        with suppress(OSError):
-            own = sorted(name for name in os.listdir(KEEP) if name.startswith(self.name + ".2"))
-            for name in own[:-BACKUPS]:
-                os.unlink(f"{KEEP}/{name}")
 
 
 _APART = ["unshare", "--mount", "--propagation", "private"]
@@ -291,6 +277,9 @@ def _copy_sites(source: str, target: str, without: str) -> None:
             os.symlink(os.readlink(path), f"{target}/{name}")
         elif os.path.isfile(path):
             shutil.copyfile(path, f"{target}/{name}")
+        elif os.path.isdir(path):
+            # nginx refuses to read it, and is to do so in its test
+            os.mkdir(f"{target}/{name}")
 
 
 def _refused(stage: str, err: Any) -> Refused:
@@ -302,6 +291,9 @@ def _refused(stage: str, err: Any) -> Refused:
         errno.EDQUOT: "the disk quota is used up",
     }
     return Refused(stage, f"{words.get(err.errno, err.strerror)} ({err.filename or CONFIG})")
+
+
+_COMPLAINT = re.compile(r"\[(emerg|crit)\] [\d#]+: (.+)")
 
 
 def _size(path: str) -> int:
@@ -319,5 +311,7 @@ def _emergencies(seen: int) -> str:
             lines = stream.read(1 << 16).decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    words = [line.partition("[emerg] ")[2].partition(": ")[2] for line in lines if "[emerg]" in line]
-    return "; ".join(dict.fromkeys(f"nginx: [emerg] {text}" for text in words if "still could not bind" not in text))
+    found = (_COMPLAINT.search(line) for line in lines)
+    # what begins with a star is about one connection, and a port that is taken is tried again
+    words = [match for match in found if match and match[2][0] != "*" and "still could not bind" not in match[2]]
+    return "; ".join(dict.fromkeys(f"nginx: [{match[1]}] {match[2]}" for match in words))

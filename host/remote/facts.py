@@ -23,6 +23,7 @@ from host.remote.common import (
     serving,
 )
 from host.remote.loaded import config_files, newer, tested
+from host.remote.places import Place
 
 DOCKER_SOCKET = "/var/run/docker.sock"
 
@@ -34,6 +35,8 @@ def read(request: Json) -> Json:
         testing = pool.submit(tested)
         containers = pool.submit(_containers) if request.get("containers") else None
         facts = {"time": time.time(), "hostname": socket.gethostname(), "files": _files(request["sites"])}
+        problems = {name: Place(name).problem for name in request["sites"]}
+        facts["problems"] = {name: words for name, words in problems.items() if words}
         code, words = testing.result()
         facts["nginx"] = _nginx(code, words, request.get("ports", []))
         if containers is not None:

@@ -19,6 +19,8 @@ _CLOCK_SLACK = 0.03
 _WORDS = re.compile(r"""\#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[;{}]|(?:\\.|\$\{[^}]*\}|[^\s;{}])+""", re.DOTALL)
 """Comments, quoted words, ends of directives and plain words, as nginx tells them apart."""
 
+_STAMP = re.compile(r"^\d+/\d+/\d+ [\d:]+ \[(\w+)\] [\d#]+: ", re.MULTILINE)
+
 
 def includes(text: str) -> Iterator[str]:
     """What each `include` of a file names, as it stands there."""
@@ -76,7 +78,13 @@ def tested(*options: str) -> tuple[int, str]:
             continue
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             return 1, f"{path} is no regular file: nginx would wait for somebody to write to it"
-    return run(["nginx", "-t", *options])
+    code, words = run(["nginx", "-t", *options])
+    return code, plain(words)
+
+
+def plain(words: str) -> str:
+    """What nginx says, without when it said so and in which process: some of it comes as a line of its log."""
+    return _STAMP.sub(r"nginx: [\1] ", words)
 
 
 def newer(pid: int) -> list[str]:

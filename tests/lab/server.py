@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
+
 from components.bodies import nginx as body
 from config.reverse_proxy import Location, Site
 from host import nginx
 from host.access import Access
+from host.connection import RefusedError
 from lab.twin import Twin
 from tests.lab.clients import get
 
@@ -74,7 +77,7 @@ class Server:
     def left_over(self) -> list[str]:
         """What an update leaves besides backups; nothing, if all is well."""
         found = self.sh("ls -A /etc/nginx/.flowmaster /run/flowmaster 2>/dev/null || true").split()
-        return [name for name in found if ".new" in name or name.startswith("sites-")]
+        return [name for name in found if ".new" in name or ".old" in name or name.startswith("sites-")]
 
     @contextmanager
     def while_(self, begin: str, end: str) -> Iterator[None]:
@@ -97,3 +100,34 @@ def until(what: Callable[[], bool], seconds: float = 10.0) -> None:
     while not what():
         assert time.monotonic() < deadline, "it does not come true"
         time.sleep(0.02)
+
+
+OLD = small_site(max_body_size="1m")
+NEW = small_site(max_body_size="2m")
+FULL_DISK = (
+    "cp -a /etc/nginx /run/nginx-copy; mount -t tmpfs -o size=1m tmpfs /etc/nginx; cp -a /run/nginx-copy/. /etc/nginx;"
+    " mkdir -p /etc/nginx/.flowmaster; dd if=/dev/zero of=/etc/nginx/filler bs=4k 2>/dev/null || true"
+)
+
+
+def unharmed(server: Server) -> None:
+    """The old site is there, served, and nothing else was left behind."""
+    assert "client_max_body_size 1m" in server.text()
+    assert server.answers()
+    assert server.left_over() == []
+    assert server.state().nginx.newer == ()
+
+
+def then_finishes(server: Server) -> None:
+    """The next run does what this one could not."""
+    assert server.write(NEW).changed
+    assert "client_max_body_size 2m" in server.text()
+    assert server.answers()
+
+
+def refusal(server: Server, **how: Any) -> RefusedError:
+    """What the server says to an update of the site that it refuses."""
+    with pytest.raises(RefusedError) as refused:
+        server.write(NEW, **how)
+    assert len(str(refused.value).splitlines()) <= 3
+    return refused.value

@@ -6,22 +6,26 @@ import shlex
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from components.bodies import nginx as body
-from host import nginx
 from host.connection import PYTHON, RefusedError, ask, told
 from host.errors import HostAccessError, HostError, HostKeyError, HostUnreachableError
 from lab.twin import Twin
-from tests.lab.server import DEAD, ENABLED, SITE, Server, small_site, until
-
-OLD = small_site(max_body_size="1m")
-NEW = small_site(max_body_size="2m")
-FULL_DISK = (
-    "cp -a /etc/nginx /run/nginx-copy; mount -t tmpfs -o size=1m tmpfs /etc/nginx; cp -a /run/nginx-copy/. /etc/nginx;"
-    " mkdir -p /etc/nginx/.flowmaster; dd if=/dev/zero of=/etc/nginx/filler bs=4k 2>/dev/null || true"
+from tests.lab.server import (
+    DEAD,
+    ENABLED,
+    FULL_DISK,
+    NEW,
+    OLD,
+    SITE,
+    Server,
+    refusal,
+    small_site,
+    then_finishes,
+    unharmed,
+    until,
 )
 
 
@@ -33,28 +37,6 @@ def server(empty_twin: Twin) -> Server:
     server.write(OLD)
     assert server.answers()
     return server
-
-
-def unharmed(server: Server) -> None:
-    """The old site is there, served, and nothing else was left behind."""
-    assert "client_max_body_size 1m" in server.text()
-    assert server.answers()
-    assert server.left_over() == []
-    assert server.state().nginx.newer == ()
-
-
-def then_finishes(server: Server) -> None:
-    """The next run does what this one could not."""
-    assert server.write(NEW).changed
-    assert "client_max_body_size 2m" in server.text()
-    assert server.answers()
-
-
-def refusal(server: Server, **how: Any) -> RefusedError:
-    with pytest.raises(RefusedError) as refused:
-        server.write(NEW, **how)
-    assert len(str(refused.value).splitlines()) <= 3
-    return refused.value
 
 
 def test_another_host_key_is_refused_loudly_and_nothing_is_sent(server: Server, tmp_path: Path) -> None:
@@ -285,22 +267,6 @@ def test_mode_owner_and_backups(server: Server) -> None:
         server.write(small_site(max_body_size=f"{size}m"))
     assert len(server.sh("ls /etc/nginx/.flowmaster").split()) == 5
     assert server.sh("stat -c %a /etc/nginx/.flowmaster").strip() == "700"
-
-
-def test_a_site_kept_in_sites_available_stays_there(server: Server) -> None:
-    available = f"/etc/nginx/sites-available/{SITE}"
-    server.sh(f"mv {ENABLED} {available}; ln -s {available} {ENABLED}; systemctl reload nginx")
-    assert server.write(NEW).changed
-    assert server.sh(f"readlink {ENABLED}").strip() == available
-    server.sh(f"rm {ENABLED}")
-    assert server.state().disabled(SITE) is not None
-    assert server.write(NEW).changed
-    assert server.sh(f"readlink {ENABLED}").strip() == available
-    with pytest.raises(RefusedError, match="502"):
-        server.write(small_site(DEAD), patience=1)
-    assert server.answers()
-    nginx.remove_site(server.access, SITE)
-    assert server.sh(f"ls {available} {ENABLED} 2>/dev/null || true") == ""
 
 
 def test_nothing_secret_is_seen_in_the_processes_of_the_server(server: Server) -> None:

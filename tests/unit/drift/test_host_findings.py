@@ -132,6 +132,24 @@ def test_mode_and_owner(healthy: Situation) -> None:
     ]
 
 
+def test_mode_was_changed_when_the_file_was_touched(healthy: Situation) -> None:
+    later = NOW.replace(day=9)
+    assert one(with_file(healthy, mode="0666", touched=later)).when == later
+
+
+def test_a_site_that_is_not_written_is_one_finding_and_promises_nothing(healthy: Situation) -> None:
+    def elsewhere(now: Situation) -> Finding:
+        words = "leads to /srv/n/fm.conf, which is not below /etc/nginx"
+        return one(replace(now, host=replace(now.host, problems={"flowmaster": words})))
+
+    found = elsewhere(edited(healthy, "3600s", "60s"))
+    assert (found.cls, found.heals, consequence(found)) == (FindingClass.UNHEALTHY, False, "up does not change it")
+    assert found.live == f"{PATH} leads to /srv/n/fm.conf, which is not below /etc/nginx: up does not write there"
+    assert found.note == f"it does not say what is declared; remove {PATH}, then up writes the site"
+    assert elsewhere(healthy).note.startswith("it says what is declared")
+    assert elsewhere(with_file(healthy, kind="other", content=None)).note.startswith("it does not say")
+
+
 def test_text_that_is_no_configuration(healthy: Situation) -> None:
     broken = with_nginx(with_file(healthy, content="server { listen 80"), valid=False, words=f"nginx: [emerg] {PATH}:1")
     found = one(broken)
