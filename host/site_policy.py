@@ -61,7 +61,7 @@ def check(name: str, content: str) -> None:
     every = list(_all(directives))
     for directive in every:
         if directive["directive"] == "set" and len(directive["args"]) == 2:
-            site.values[directive["args"][0].strip("${}")].append(directive["args"][1])
+            site.values[directive["args"][0].strip("${}").lower()].append(directive["args"][1])
     for directive in every:
         _check_words(site, directive)
         if _FILE.search(directive["directive"]):
@@ -77,12 +77,15 @@ def _all(directives: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _spelled(word: str, site: _Site, depth: int = _DEPTH) -> Iterator[str]:
-    """The word with the values of those variables that the file sets; a variable that is not known stays."""
-    known = next((m for m in _VARIABLE.finditer(word) if (m[1] or m[2]) in site.values), None)
+    """The word with the values of those variables that the file sets; a variable that is not known stays.
+
+    To nginx, `$A` and `$a` are one variable.
+    """
+    known = next((m for m in _VARIABLE.finditer(word) if (m[1] or m[2]).lower() in site.values), None)
     if known is None or not depth:
         yield word
         return
-    for value in site.values[known[1] or known[2]]:
+    for value in site.values[(known[1] or known[2]).lower()]:
         yield from _spelled(word[: known.start()] + value + word[known.end() :], site, depth - 1)
 
 

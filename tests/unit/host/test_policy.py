@@ -62,6 +62,7 @@ def test_a_site_that_is_not_ours_is_refused(name: str, content: str, said: str) 
         ("root /srv/$host/../../opt;", "/opt/plane lies below that"),
         ("root $folder;", "write the path out"),
         ("set $a /opt; root $a/plane;", "/opt/plane"),
+        ("set $a /opt/pl; if (-f ${A}ane/on) { return 503; }", "/opt/plane/on"),
         ("set $a /opt/pl; set $b ${a}ane; root $b;", "/opt/plane"),
         ("if (-f /opt//plane/on) { return 503; }", "/opt/plane/on"),
         ("location / { proxy_pass http://unix:/opt//plane/socket; }", "/opt/plane/socket"),
