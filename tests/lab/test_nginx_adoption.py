@@ -20,17 +20,23 @@ def operator(hand_made_twin: Twin) -> Operator:
 def test_the_hand_made_site_is_taken_over_and_stays_as_it_is(operator: Operator) -> None:
     server = Server.of(operator.twin)
     server.sh(f"grep -q 'gzip on' {ENABLED} || sed -i 's/client_max_body_size 100m;/& gzip on;/' {ENABLED}")
+    # a comment about Plane is no configuration, and both families of addresses are the commonest of all
+    server.sh(f"sed -i 's/server_name _;/& listen [::]:80 default_server; # plane-proxy is on 8083/' {ENABLED}")
+    server.sh(f"echo 'server {{ listen 8099; server_name other.example; }}' > {ENABLED}.conf")
     server.sh("systemctl reload nginx; sleep 0.5")
     before, plane = server.sh(SEEN), server.sh("docker ps --no-trunc --format '{{.ID}} {{.Names}}' | sort")
     said = operator.run("flowmaster", "adopt").stdout
     assert "gzip on;" in said
     assert "AI operations take long" in said
+    assert "listen [::]:80 default_server;" in said
+    assert f"{ENABLED}.conf: other.example on port 8099" in said
     operator.up()
     assert server.sh(SEEN) == before
     until(lambda: operator.report()["findings"] == [], "calm after the crashes of the hand-made state", 60)
     operator.preview("--expect-no-changes")
     assert server.sh("docker ps --no-trunc --format '{{.ID}} {{.Names}}' | sort") == plane
     assert server.answers("/")
+    server.sh(f"rm {ENABLED}.conf; systemctl reload nginx")
 
 
 def test_the_picture_and_the_screen_show_the_whole_server(operator: Operator) -> None:
