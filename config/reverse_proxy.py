@@ -171,3 +171,12 @@ def served(site: Site) -> list[tuple[int, str]]:
     ports = [site.listen] + ([site.tls.port] if site.tls else [])
     names = [*(site.server_names or ("",)), *(["_"] if site.default else [])]
     return [(port, name) for port in ports for name in dict.fromkeys(names)]
+
+
+def example(name: str) -> str:
+    """A name that a request may ask for to reach a server of this `server_name`; nothing for patterns and `_`."""
+    if name.startswith("~") or name in ("", "_"):
+        return ""
+    if name.startswith("*."):
+        return f"flowmaster-check{name[1:]}"
+    return name.removeprefix(".").replace(".*", ".test")

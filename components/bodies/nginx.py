@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from config.reverse_proxy import Location, Site
+from config.reverse_proxy import Location, Site, example
 
 HEAD = "# Written by `pulumi up` of FlowMaster; what is changed here by hand, the next update takes back.\n"
 _INDENT = "    "
@@ -45,8 +45,9 @@ def checks(site: Site, asleep: Collection[str] = ()) -> list[Check]:
 
 def located_checks(site: Site) -> list[tuple[Check, Location]]:
     """What to ask for each location. Locations by a pattern have no path to ask for."""
-    plain = [name for name in site.server_names if name != "_" and "*" not in name and not name.startswith(("~", "."))]
-    host = plain[0] if plain else "localhost"
+    # a name without a wildcard before one that is made up for one
+    names = sorted(filter(example, site.server_names), key=lambda name: "*" in name)
+    host = example(names[0]) if names else "localhost"
     tls = site.tls is not None
     port = site.tls.port if site.tls else site.listen
     paths = {path.partition(" ")[2] or path: location for path, location in site.locations.items() if path[0] != "~"}

@@ -162,6 +162,22 @@ def test_what_is_asked_to_see_that_it_answers(demo: Settings) -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "host"),
+    [
+        (["*.b.example"], "flowmaster-check.b.example"),
+        ([".b.example"], "b.example"),
+        (["www.*"], "www.test"),
+        (["_", "*.b.example", "a.example"], "a.example"),
+        (["~^a"], "localhost"),
+        ([], "localhost"),
+    ],
+)
+def test_a_site_is_asked_by_a_name_that_it_answers(names: list[str], host: str) -> None:
+    site = Site.model_validate({"serverNames": names, "locations": {"/": {"upstream": "127.0.0.1:1"}}})
+    assert [check.host for check in nginx.checks(site)] == [host]
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         ("server { listen 80; }", "server{listen *:80;}# x"),
