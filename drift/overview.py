@@ -56,6 +56,8 @@ class Overview:
     lines: Sequence[Line]
     report: Report
     untested: int = 0
+    failed: int = 0
+    """Services that did not answer when they were tested last."""
     gone: Sequence[str] = field(default_factory=tuple)
     """Declared services that are not on the server."""
 
@@ -91,6 +93,7 @@ def overview(settings: Settings, live: LiveState, report: Report, known: Known) 
         lines=list(_lines(settings, live, report, known)),
         report=report,
         untested=sum(row.tested is None for row in asked),
+        failed=sum(row.failed for row in asked),
         gone=[row.name for row in rows if row.wanted == 0 and settings.release(row.name).replicas],
     )
 
@@ -156,7 +159,8 @@ def _of_host(settings: Settings, report: Report, known: Known) -> Iterable[Line]
     differing = [f for f in report.findings if f.object.kind in ("NginxSite", "Nginx")]
     sites = ", ".join(proxy.sites) if proxy else "none declared"
     state = "not installed" if not host.nginx.installed else "running" if host.nginx.running else "stopped"
-    differs = f"; {len(differing)} findings" if differing else ", as declared"
+    count = len(differing)
+    differs = f"; {count} finding{'' if count == 1 else 's'}" if differing else ", as declared"
     yield Line("nginx", f"{state}; sites: {sites}{differs}", host.nginx.running and not differing)
     projects = settings.stack.compose
     for name, found in known.compose.items():

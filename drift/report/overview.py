@@ -39,6 +39,7 @@ def lines(whole: Overview, coloured: bool) -> Iterator[str]:
     ran = sum(row.ready >= row.wanted > 0 for row in whole.services)
     zero = sum(row.wanted == 0 for row in whole.services)
     tested = f"{whole.untested} never tested (flowmaster smoke)" if whole.untested else "all tested"
+    tested += f", {whole.failed} failed" if whole.failed else ""
     yield from paint.wrapped(
         [(f"{ran} of {len(whole.services) - zero} services are ready, {zero} at 0, {tested}.", "bold")], _WIDTH
     )

@@ -109,6 +109,14 @@ def test_the_screen_is_readable(whole: Overview) -> None:
     assert "UNTESTED" in text
 
 
+def test_one_finding_is_one_and_what_failed_is_no_more_than_tested(demo: Settings) -> None:
+    tested = {name: (NOW, name != "frontend") for name in demo.services}
+    drifted = report(drift_of("NginxSite", "flowmaster"))
+    whole = overview(demo, live(demo), drifted, Known(host=host(), tested=tested))
+    assert lines_of(whole)["nginx"] == ("running; sites: flowmaster; 1 finding", False)
+    assert any("all tested, 1 failed." in line for line in terminal.lines(whole, coloured=False))
+
+
 def test_the_picture_is_an_svg_with_every_service_once(demo: Settings, whole: Overview) -> None:
     picture = topology.svg(demo, whole)
     root = ElementTree.fromstring(picture)  # noqa: S314  made here
