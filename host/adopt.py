@@ -15,7 +15,7 @@ from components.bodies import nginx as body
 from config.errors import from_validation
 from config.reverse_proxy import Site
 from drift.compare import Difference, compare
-from drift.host import credentials, meaning
+from drift.host import credentials, meaning, selection
 from host.adopt_site import AGAIN, LEAVE, AdoptedSite, AdoptError, Directive, Reader, refused, sends_on
 from host.nginx import ENABLED, HostState
 
@@ -77,12 +77,14 @@ def not_taken(names: Collection[str], host: HostState) -> list[tuple[str, str]]:
 
 def _served(content: str) -> str:
     try:
-        servers = [
-            f"{' '.join(sorted(names - {''})) or 'any name'} on port {', '.join(sorted(ports))}"
-            for ports, names in meaning.servers(content)
-        ]
+        found = selection.servers("", content)
     except meaning.SyntaxProblem:
         return "cannot be read"
+    servers = [
+        f"{' '.join(sorted({*server.names} - {'', '_'})) or 'any name'} on port "
+        f"{', '.join(sorted({listen.port for listen in server.listens}))}"
+        for server in found
+    ]
     return "; ".join(servers) or "no server"
 
 

@@ -75,6 +75,8 @@ class HostState:
     containers_problem: str = ""
     problems: Mapping[str, str] = field(default_factory=dict)
     """By site, why an update does not write it, in words that go on from the path of its entry in sites-enabled."""
+    addresses: Sequence[str] = ()
+    """The machine's own, IPv4, but for loopback."""
 
     def site(self, name: str) -> File | None:
         """The file of an enabled site."""
@@ -182,6 +184,7 @@ def _state(address: str, facts: Mapping[str, Any]) -> HostState:
         files={path: _file(path, entry) for path, entry in facts["files"].items()},
         containers=() if problem else tuple(Container(**entry) for entry in containers),
         containers_problem=problem,
+        addresses=facts.get("addresses", ()),
         problems=facts.get("problems", {}),
     )
 

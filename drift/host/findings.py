@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,10 @@ from components.bodies import nginx as body
 from config.reverse_proxy import Location, ReverseProxy, Site, served
 from drift.compare import Difference, compare
 from drift.finding import ABSENT, Change, Finding, FindingClass, ObjectRef
-from drift.host import credentials, meaning
+from drift.host import credentials, meaning, selection
 from drift.kubernetes.secrets import Masker
 from drift.rules import RELOAD
-from host.nginx import ENABLED, File, HostState
+from host.nginx import AVAILABLE, ENABLED, File, HostState
 
 NGINX = ObjectRef("Nginx", "", "nginx")
 MODE = "0644"
@@ -91,16 +91,16 @@ def _site(name: str, site: Site, now: Situation) -> Iterator[Finding]:
 
 def _elsewhere(name: str, file: File | None, now: Situation) -> Finding:
     """A site that an update does not write: told alone, for nothing that differs in it is set back."""
-    text = f"{ENABLED}/{name} {now.host.problems[name]}: up does not write there"
+    what, _, why = now.host.problems[name].partition(", ")
     same = file is not None and file.content is not None and meaning.same(file.content, declared_text(name, now))
     says = "it says what is declared" if same else "it does not say what is declared"
     return Finding(
         FindingClass.UNHEALTHY,
         reference(name),
         change=Change.STATE,
-        live=text,
+        live=what,
         when=file.touched if file is not None else None,
-        note=f"{says}; remove {ENABLED}/{name}, then up writes the site",
+        note=f"{f'{why}: ' if why else ''}up does not write there; {says}; remove {ENABLED}/{name}, then up writes it",
     )
 
 
@@ -198,35 +198,54 @@ def _complaint(words: str) -> str:
 
 
 def _others(now: Situation) -> Iterator[Finding]:
-    """Sites of others that nginx might give our requests to."""
-    own = {f"{ENABLED}/{name}" for name in now.proxy.sites}
+    """Sites of others that nginx gives our requests to, or might."""
+    own = {f"{ENABLED}/{name}": name for name in now.proxy.sites}
+    ours = [server for path, name in own.items() for server in selection.servers(path, declared_text(name, now))]
+    foreign = [server for path, file in now.host.files.items() if path not in own for server in _servers(path, file)]
+    whole = sorted([*ours, *foreign], key=lambda server: server.file)
+    found = {taken.by.file: taken for taken in reversed(list(selection.taken(ours, whole, now.host.addresses)))}
     wanted = {(str(port), name): site for site, entry in now.proxy.sites.items() for port, name in served(entry)}
-    for path, file in sorted(now.host.files.items()):
-        if path in own or file.content is None or "/sites-available/" in path or path.endswith("/nginx.conf"):
-            continue
-        clashes = sorted(_clashes(file.content, wanted))
-        if clashes:
+    for path in sorted({server.file for server in foreign}):
+        if path in found:
+            live, note = _told(found[path], own)
+        elif clashes := sorted(_clashes([server for server in foreign if server.file == path], wanted)):
             port, name, site = clashes[0]
+            live = f"{path} serves {name or 'any name'} on port {port}, as {site} does"
             first = min(path, f"{ENABLED}/{site}")
-            yield Finding(
-                FindingClass.FOREIGN,
-                reference(path.rpartition("/")[2]),
-                change=Change.ADDED,
-                live=f"{path} serves {name or 'any name'} on port {port}, as {site} does",
-                when=file.changed,
-                note="nginx gives the requests to " + ("it" if first == path else f"{site}, which comes first"),
-            )
+            note = "nginx gives the requests to " + ("it" if first == path else f"{site}, which comes first")
+        else:
+            continue
+        ref, when = reference(path.rpartition("/")[2]), now.host.files[path].changed
+        yield Finding(FindingClass.FOREIGN, ref, change=Change.ADDED, live=live, when=when, note=note)
 
 
-def _clashes(content: str, wanted: Mapping[tuple[str, str], str]) -> set[tuple[str, str, str]]:
+def _servers(path: str, file: File) -> list[selection.Server]:
+    if file.content is None or path.startswith(f"{AVAILABLE}/"):
+        return []
     try:
-        servers = list(meaning.servers(content))
+        return selection.servers(path, file.content)
     except meaning.SyntaxProblem:
-        return set()
-    return {
-        (port, name, wanted[port, name])
-        for ports, names in servers
-        for port in ports
-        for name in names
-        if (port, name) in wanted
-    }
+        return []
+
+
+def _told(taken: selection.Taken, own: Mapping[str, str]) -> tuple[str, str]:
+    site, path = own[taken.instead.file], taken.by.file
+    if taken.address:
+        live = f"answers all requests to {taken.address}:{taken.port}"
+        return live, f"in place of {site}: {path} listens on that address itself"
+    live = f"answers {taken.host or 'any name'} on port {taken.port}"
+    how = f"its server_name {taken.name} matches" if taken.name else "it is the default server"
+    return live, f"in place of {site}: nginx gives the requests to {path}, for {how}"
+
+
+def _clashes(
+    servers: Iterable[selection.Server], wanted: Mapping[tuple[str, str], str]
+) -> Iterator[tuple[str, str, str]]:
+    """Port, name and site, wherever another server listens on all addresses for the very same name."""
+    for server in servers:
+        for listen in server.listens:
+            names = {*server.names, "_"} if listen.default else set(server.names)
+            if listen.address in ("", "[::]"):
+                yield from (
+                    (listen.port, name, wanted[listen.port, name]) for name in names if (listen.port, name) in wanted
+                )

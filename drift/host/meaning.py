@@ -219,21 +219,6 @@ def _bytes(text: str) -> str:
     return str(value)
 
 
-def servers(text: str) -> Iterator[tuple[set[str], set[str]]]:
-    """The ports and the names of each server block of a file.
-
-    :raises SyntaxProblem: where it is no configuration of nginx.
-    """
-    for directive in parse(text):
-        if directive["directive"] == "server" and "block" in directive:
-            block = directive["block"]
-            listening = _listening(block)
-            ports = {entry.split()[0].rpartition(":")[2] for entry in listening}
-            names = {word for d in block if d["directive"] == "server_name" for word in d["args"]} or {""}
-            defaults = {"_"} if any("default_server" in entry.split() for entry in listening) else set()
-            yield ports, names | defaults
-
-
 def upstreams(text: str) -> list[tuple[str, str]]:
     """Each address that the file passes requests to, `HOST:PORT`, with the location it stands in.
 

@@ -144,10 +144,13 @@ def test_a_site_that_is_not_written_is_one_finding_and_promises_nothing(healthy:
 
     found = elsewhere(edited(healthy, "3600s", "60s"))
     assert (found.cls, found.heals, consequence(found)) == (FindingClass.UNHEALTHY, False, "up does not change it")
-    assert found.live == f"{PATH} leads to /srv/n/fm.conf, which is not below /etc/nginx: up does not write there"
-    assert found.note == f"it does not say what is declared; remove {PATH}, then up writes the site"
-    assert elsewhere(healthy).note.startswith("it says what is declared")
-    assert elsewhere(with_file(healthy, kind="other", content=None)).note.startswith("it does not say")
+    assert found.live == "leads to /srv/n/fm.conf"
+    assert found.note == (
+        "which is not below /etc/nginx: up does not write there; it does not say what is declared;"
+        f" remove {PATH}, then up writes it"
+    )
+    assert "; it says what is declared; " in elsewhere(healthy).note
+    assert "; it does not say what is declared; " in elsewhere(with_file(healthy, kind="other", content=None)).note
 
 
 def test_text_that_is_no_configuration(healthy: Situation) -> None:
@@ -213,6 +216,57 @@ def test_another_site_that_takes_our_port_and_name(healthy: Situation, name: str
     assert (found.cls, found.path, found.heals) == (FindingClass.FOREIGN, "", False)
     assert str(found.object) == f"NginxSite/{name}"
     assert note in found.note
+
+
+HOST = "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("content", "live", "note"),
+    [
+        (
+            f"listen {HOST}:80; server_name other.example;",
+            f"all requests to {HOST}:80",
+            "listens on that address itself",
+        ),
+        (f"listen {HOST}; server_name other.example;", f"all requests to {HOST}:80", "listens on that address itself"),
+        ("server_name ~.;", "any name on port 80", "its server_name ~. matches"),
+        (r"server_name ~^(?<all>.+)$;", "any name on port 80", "matches"),
+        (f"listen 80; server_name {HOST};", f"{HOST} on port 80", f"its server_name {HOST} matches"),
+        ("server_name 10.9.9.9;", "10.9.9.9 on port 80", "matches"),
+        ("server_name 10.0.*;", f"{HOST} on port 80", "its server_name 10.0.* matches"),
+    ],
+)
+def test_another_site_that_answers_our_requests(healthy: Situation, content: str, live: str, note: str) -> None:
+    path = "/etc/nginx/conf.d/x.conf"
+    now = replace(healthy, host=replace(healthy.host, addresses=(HOST, "10.9.9.9")))
+    found = one(with_file(now, path, content=f"server {{ {content} return 502 hijacked; }}", changed=NOW))
+    assert (found.cls, found.path, found.heals, found.when) == (FindingClass.FOREIGN, "", False, NOW)
+    assert str(found.object) == "NginxSite/x.conf"
+    assert found.live == f"answers {live}"
+    assert found.note.startswith("in place of flowmaster: ")
+    assert path in found.note
+    assert note in found.note
+
+
+def test_a_server_of_nginx_conf_itself_is_one_of_others(healthy: Situation) -> None:
+    text = "events { } http { include sites-enabled/*; server { server_name ~.; } }"
+    assert str(one(with_file(healthy, "/etc/nginx/nginx.conf", content=text)).object) == "NginxSite/nginx.conf"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        r"server { server_name ~^www\d+\.example\.com$; }",
+        "server { server_name *.example.com; }",
+        "server { listen 10.0.0.1:8083; server_name _; }",
+        "server { listen [fd00::1]:80; server_name z; }",
+        "server { listen unix:/run/x.sock; server_name _; }",
+    ],
+)
+def test_another_site_that_answers_none_of_our_requests(healthy: Situation, content: str) -> None:
+    now = replace(healthy, host=replace(healthy.host, addresses=(HOST,)))
+    assert findings(with_file(now, "/etc/nginx/conf.d/x.conf", content=content)) == []
 
 
 @pytest.mark.parametrize("content", ["server { listen 8083; }", "server { listen 80; server_name a.b; }", "server {"])
