@@ -44,6 +44,8 @@ class Description:
     """What no typed field says."""
     unmanaged: list[tuple[ObjectRef, str]] = field(default_factory=list)
     """What stays as it is and is not managed, and why."""
+    unread: list[tuple[str, str]] = field(default_factory=list)
+    """Kinds of which it is not known what there is, and why."""
     external: list[tuple[ObjectRef, str]] = field(default_factory=list)
     """What Deployments read that is not managed."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from adopt import backup, write
+from adopt import backup, inventory, write
 from adopt.describe import Description, describe, images, in_the_clear
 from adopt.patch import NotSayableError
 from adopt.proof import Proof, prove
@@ -90,6 +90,11 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
             "taking it over would change it",
             "report this with the object; everything is as it was",
         ) from err
+    rest = inventory.others(api, live)
+    description.unmanaged += [
+        (ref, f"a {ref.kind} ({version}) is not managed by this program") for ref, version in rest.objects
+    ]
+    description.unread += rest.unread
     adopted = _settings(settings, description, identity(api))
     bodies = [dict(body) for body in manifests(adopted)]
     proofs = prove(api, live, bodies)

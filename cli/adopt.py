@@ -111,6 +111,7 @@ def _show(adoption: Adoption) -> None:
         ("kept in overrides, because no field says it", [(r, ", ".join(p)) for r, p in description.overrides.items()]),
         ("read, but not managed: the reference is in the override", description.external),
         ("not managed; stays as it is", description.unmanaged),
+        ("not looked at: these could not be listed", description.unread),
         (
             "sealed: secrets that stand in a Deployment in the clear",
             [(s, ", ".join(v)) for s, v in description.sealed.items()],

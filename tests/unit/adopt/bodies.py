@@ -27,7 +27,7 @@ COMMON = {
 def live(body: Body) -> Body:
     """As the API server would give it back: with its defaults."""
     filled = full(body["kind"], body["metadata"]["name"], body)
-    given = {key: value for key, value in body["metadata"].items() if key in ("name", "namespace")}
+    given = {key: value for key, value in body["metadata"].items() if key in ("name", "namespace", "ownerReferences")}
     filled["metadata"] = {**filled["metadata"], **given, "uid": "u", "resourceVersion": "1"}
     return {"apiVersion": body["apiVersion"], "kind": body["kind"], **filled}
 
