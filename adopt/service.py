@@ -281,7 +281,7 @@ def _volume_source(volume: Body, surroundings: Surroundings) -> Body | None:
             return {"hostPath": path}
         case {"emptyDir": {"sizeLimit": size} as found} if len(found) == 1:
             return {"emptyDir": str(size)}
-        case {"emptyDir": found} if not found:
+        case found if found in ({}, {"emptyDir": {}}):
             return {"emptyDir": True}
     return None
 

@@ -11,6 +11,7 @@ from components.external_service import ExternalService, ExternalServiceArgs
 from components.microservice import Microservice, MicroserviceArgs
 from components.namespace import SharedSpace, SharedSpaceArgs
 from components.raw_service import RawService, RawServiceArgs
+from components.shadow import shadowed
 from config.settings import Settings
 
 
@@ -38,6 +39,9 @@ class FlowMaster(Component):
             service: Microservice(service, MicroserviceArgs.of(settings, service), self.child(depends_on=[self.space]))
             for service in settings.services
         }
+        for service, made in self.services.items():
+            if without_effect := shadowed(settings, service):
+                pulumi.log.warn(f"{service}: {', '.join(without_effect)} without effect: its override says it", made)
         self.register_outputs({"services": len(self.services)})
 
     @property
