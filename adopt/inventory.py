@@ -110,5 +110,6 @@ def _kinds(api: Reader, version: str) -> list[Kind]:
 
 def _names(api: Reader, kind: Kind, namespace: str) -> list[str]:
     """The names of the objects that are nobody's."""
-    items: Iterable[Body] = api.request("GET", kind.path(namespace), None, _NAMES_ONLY).json()["items"]
+    # a list of names that is empty comes as null
+    items: Iterable[Body] = api.request("GET", kind.path(namespace), None, _NAMES_ONLY).json()["items"] or ()
     return [item["metadata"]["name"] for item in items if not item["metadata"].get("ownerReferences")]

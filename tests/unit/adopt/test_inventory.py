@@ -21,6 +21,7 @@ GROUPS: dict[str, list[tuple[str, str]]] = {
         ("Event", "events"),
         ("Endpoints", "endpoints"),
         ("Binding", "bindings"),
+        ("LimitRange", "limitranges"),
     ],
     "apps/v1": [("Deployment", "deployments"), ("ReplicaSet", "replicasets")],
     "example.com/v1": [("Widget", "widgets")],
@@ -30,6 +31,7 @@ GROUPS: dict[str, list[tuple[str, str]]] = {
 OBJECTS: dict[str, list[Body]] = {
     "pods": [{"name": "not asked for again"}],
     "resourcequotas": [{"name": "most"}],
+    "limitranges": [],
     "events": [{"name": "web.1"}],
     "endpoints": [{"name": "web"}, {"name": "by-hand"}],
     "replicasets": [{"name": "bare"}, {"name": "web-1", **OWNED}],
@@ -72,7 +74,7 @@ class Server:
         plural = path.rpartition("/")[2]
         if plural == "gadgets":
             raise ApiError("no", status=403, reason="gadgets is forbidden")
-        return {"items": [{"metadata": metadata} for metadata in OBJECTS[plural]]}
+        return {"items": [{"metadata": metadata} for metadata in OBJECTS[plural]] or None}
 
 
 def _group(name: str) -> Body:
