@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.bodies.microservice import SEALED
-from drift.kubernetes.secrets import Masker, telling
+from drift.kubernetes.secrets import Masker, option, telling
 
 Body = dict[str, Any]
 _PROBES = ("readinessProbe", "livenessProbe", "startupProbe")
@@ -108,16 +108,8 @@ def places(main: str, deployment: Body) -> Iterator[Place]:
 def _words(owner: str, holder: Body) -> Iterator[Place]:
     for part in ("command", "args"):
         words = holder.get(part) or []
-        for position, word in enumerate(words):
-            yield Place(f"{owner}.{part}[{position}]", _option(words, position, word), words, position)
-
-
-def _option(words: list[Any], position: int, word: Any) -> str:
-    """The option that a word of a command is the value of; in a backup, words may lack."""
-    before = words[position - 1] if position else None
-    if not isinstance(before, str) or str(word).startswith("-") or not before.startswith("-") or "=" in before:
-        return ""
-    return before.lstrip("-")
+        for position in range(len(words)):
+            yield Place(f"{owner}.{part}[{position}]", option(words, position), words, position)
 
 
 def _of_handler(owner: str, handler: Body) -> Iterator[Place]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -44,6 +44,14 @@ def plain(text: str) -> bool:
     return len(text) < _SHORTEST or bool(_WORD.fullmatch(text.strip()))
 
 
+def option(words: Sequence[Any], position: int) -> str:
+    """The name of the option that a word of a command is the value of (`--token WORD`); empty where it is of none."""
+    word, before = words[position], words[position - 1] if position else None
+    if not isinstance(before, str) or not before.startswith("-") or "=" in before or str(word).startswith(("-", "$(")):
+        return ""
+    return before.lstrip("-")
+
+
 class Masker:
     """Masks what Secrets hold, wherever else it turns up, and what its own name says is secret."""
 
@@ -80,7 +88,8 @@ class Masker:
             own = secret or ("value" in value and telling(str(value.get("name", ""))))
             return {name: self._within(part, own and name == "value", changed) for name, part in value.items()}
         if isinstance(value, list):
-            return [self._within(part, secret, changed) for part in value]
+            named = [secret or telling(option(value, position)) for position in range(len(value))]
+            return [self._within(part, own, changed) for part, own in zip(value, named, strict=True)]
         if secret and isinstance(value, (str, int)) and not isinstance(value, bool):
             return _size(value, False, changed)
         return self._string(value, changed) if isinstance(value, str) else value

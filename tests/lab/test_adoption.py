@@ -6,23 +6,17 @@ import base64
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from lab.twin import Twin, states
 from tests.lab.clients import get
-from tests.lab.operate import NAMESPACE, ROOT, Operator, encoded
-
-FOREIGN = "somebody-elses"
-DATABASE = "http://arangodb.databases.svc.cluster.local:8529/"
+from tests.lab.operate import NAMESPACE, Operator, encoded
 
 
 @dataclass
@@ -184,189 +178,6 @@ def test_the_backup_puts_everything_back(adopted: Adopted) -> None:
     for name in ("Service/process-design", "Deployment/bac-marketplace", "ConfigMap/knowledge-hub-prompts"):
         assert after[name].get("spec") == adopted.before[name].get("spec")
     assert after["Secret/ai-keys"]["data"] == adopted.before["Secret/ai-keys"]["data"]
-
-
-MANIFESTS: list[dict[str, Any]] = [
-    {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web", "labels": {"tier": "front"}, "annotations": {"owner": "somebody@example.com"}},
-        "spec": {
-            "replicas": 1,
-            "paused": False,
-            "selector": {"matchLabels": {"tier": "front", "part": "web"}},
-            "template": {
-                "metadata": {"labels": {"tier": "front", "part": "web"}, "annotations": {"note": "a\nb"}},
-                "spec": {
-                    "serviceAccountName": "web",
-                    "initContainers": [{"name": "first", "image": "IMAGE", "command": ["/service", "check", DATABASE]}],
-                    "containers": [
-                        {
-                            "name": "side",
-                            "image": "IMAGE",
-                            "env": [
-                                {"name": "PORT", "value": "7001"},
-                                {"name": "DB_PASSWORD", "value": "in-the-clear-besides"},
-                            ],
-                            "lifecycle": {"preStop": {"exec": {"command": ["/service", "check", DATABASE]}}},
-                        },
-                        {
-                            "name": "main",
-                            "image": "IMAGE",
-                            "ports": [{"containerPort": 7000}, {"containerPort": 7002, "name": "more"}],
-                            "env": [
-                                {"name": "PORT", "value": "7000"},
-                                {"name": "LIMIT", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}},
-                                {
-                                    "name": "MAYBE",
-                                    "valueFrom": {"configMapKeyRef": {"name": "none", "key": "x", "optional": True}},
-                                },
-                                {"name": "API_TOKEN", "value": "in-the-clear-too"},
-                            ],
-                            "envFrom": [{"prefix": "P_", "secretRef": {"name": "words"}}],
-                            "resources": {"limits": {"memory": "64Mi", "cpu": "1000m"}, "requests": {"cpu": "10m"}},
-                            "volumeMounts": [
-                                {"name": "b", "mountPath": "/b", "subPath": "x"},
-                                {"name": "a", "mountPath": "/a"},
-                            ],
-                        },
-                    ],
-                    "volumes": [
-                        {"name": "a", "emptyDir": {}},
-                        {"name": "b", "projected": {"sources": [{"configMap": {"name": "texts"}}]}},
-                    ],
-                    "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]},
-                },
-            },
-        },
-    },
-    {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "web", "annotations": {"a": "b"}},
-        "spec": {
-            "type": "NodePort",
-            "selector": {"tier": "front"},
-            "ports": [{"name": "x", "port": 80, "targetPort": 7000}, {"name": "y", "port": 81, "targetPort": "more"}],
-        },
-    },
-    {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "web-headless"},
-        "spec": {"clusterIP": "None", "selector": {"tier": "front"}, "ports": [{"port": 7000}]},
-    },
-    {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "web"}},
-    {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "texts", "labels": {"x": "y"}},
-        "data": {"multi": "a\nb\n", "unicode": "žluťoučký ☃"},
-        "binaryData": {"raw": "/wD+"},
-    },
-    {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fixed"}, "data": {"a": "1"}, "immutable": True},
-    {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "keys"},
-        "data": {"TEXT": encoded("a value\n"), "BINARY": "/wD+", "NUMBER": encoded("007")},
-    },
-    {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "words"}, "stringData": {"WORD": "said quietly"}},
-    {
-        "apiVersion": "batch/v1",
-        "kind": "CronJob",
-        "metadata": {"name": "nightly"},
-        "spec": {
-            "schedule": "0 3 * * *",
-            "jobTemplate": {
-                "spec": {
-                    "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "IMAGE"}]}}
-                }
-            },
-        },
-    },
-    {
-        "apiVersion": "apps/v1",
-        "kind": "StatefulSet",
-        "metadata": {"name": "store"},
-        "spec": {
-            "replicas": 0,
-            "serviceName": "store",
-            "selector": {"matchLabels": {"app": "store"}},
-            "template": {
-                "metadata": {"labels": {"app": "store"}},
-                "spec": {"containers": [{"name": "a", "image": "IMAGE"}]},
-            },
-        },
-    },
-]
-
-
-@pytest.fixture(scope="module")
-def elsewhere(twin: Twin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """A namespace that somebody else filled with plain manifests, and a stack that knows nothing of it yet."""
-    base = Operator.of(twin)
-    image = "localhost:30500/flowmaster/frontend:ea2a29b"
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": MANIFESTS}).replace("IMAGE", image)
-    base.run("kubectl", "delete", "namespace", FOREIGN, "--ignore-not-found", "--wait=true", "--timeout=60s")
-    base.run("kubectl", "create", "namespace", FOREIGN)
-    base.run("kubectl", "apply", "--namespace", FOREIGN, "--filename", "-", text=text)
-    base.run("kubectl", "rollout", "status", "deployment/web", "--namespace", FOREIGN, "--timeout=90s")
-    folder = tmp_path_factory.mktemp("elsewhere")
-    (folder / "catalogue.yaml").write_text("registry: localhost:30500/flowmaster\nservices: {}\n")
-    config = {
-        "flowmaster:cluster": {"context": "demo", "namespace": FOREIGN},
-        "flowmaster:host": {"address": "localhost", "user": "root"},
-        "flowmaster:services": {},
-    }
-    (folder / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
-    stack = folder / "Pulumi.elsewhere.yaml"
-    init = ["pulumi", "stack", "init", "elsewhere", "--non-interactive"]
-    clean = {k: v for k, v in base.environ.items() if k not in ("PULUMI_OPTION_CONFIG_FILE", "PULUMI_STACK")}
-    subprocess.run(init, cwd=folder, env=clean, check=True, capture_output=True)
-    salt = yaml.safe_load(stack.read_text())
-    stack.write_text(yaml.safe_dump({"config": config, **salt}, sort_keys=False))
-    yield base.knowing(
-        PULUMI_OPTION_CONFIG_FILE=str(stack),
-        FLOWMASTER_CATALOGUE=str(folder / "catalogue.yaml"),
-        PULUMI_STACK="elsewhere",
-    )
-    base.run("kubectl", "delete", "namespace", FOREIGN, "--wait=true", "--timeout=60s")
-    subprocess.run(
-        ["pulumi", "stack", "rm", "elsewhere", "--force", "--yes"],
-        cwd=folder,
-        env=clean,
-        check=False,
-        capture_output=True,
-    )
-
-
-def _of_namespace(operator: Operator) -> dict[str, dict[str, Any]]:
-    kinds = "deployments,services,configmaps,secrets,statefulsets,cronjobs"
-    text = operator.run("kubectl", "get", kinds, "--namespace", FOREIGN, "--output", "json").stdout
-    return {f"{item['kind']}/{item['metadata']['name']}": item for item in json.loads(text)["items"]}
-
-
-def test_a_namespace_that_somebody_else_made_stays_as_it_is(elsewhere: Operator) -> None:
-    before, pods = _of_namespace(elsewhere), running(elsewhere, FOREIGN)
-    said = elsewhere.run("flowmaster", "adopt", "--stack", "elsewhere").stdout
-    for unmanaged in ("CronJob/nightly", "StatefulSet/store", "ServiceAccount/web"):
-        assert unmanaged in said
-    assert "web: API_TOKEN, side.DB_PASSWORD" in said
-    elsewhere.up("--stack", "elsewhere")
-    after = _of_namespace(elsewhere)
-    assert set(after) == set(before)
-    for name, body in before.items():
-        for part in ("spec", "data", "binaryData", "immutable", "type"):
-            assert after[name].get(part) == body.get(part), name
-        assert after[name]["metadata"]["uid"] == body["metadata"]["uid"], name
-        assert after[name]["metadata"].get("labels") == body["metadata"].get("labels"), name
-    assert running(elsewhere, FOREIGN) == pods
-    elsewhere.run("pulumi", "preview", "--stack", "elsewhere", "--expect-no-changes", "--suppress-outputs")
-    written = "".join(p.read_text() for p in Path(elsewhere.environ["FLOWMASTER_CATALOGUE"]).parent.rglob("*.yaml"))
-    for value in ("in-the-clear-too", "in-the-clear-besides", "said quietly"):
-        assert value not in elsewhere.state()
-        assert value not in written
 
 
 def test_what_the_server_would_not_accept_is_refused_before_anything_is_written(twin: Twin, adopted: Adopted) -> None:

@@ -49,6 +49,8 @@ def test_a_name_that_tells_nothing(name: str) -> None:
         ("ConfigMap", ("data", Key("dsn")), "host=db user=u password=kvpw99999", "host=db user=u password=(secret)"),
         ("ConfigMap", ("data", Key("ini")), "pwd = 'a b'\nport = 1", "pwd = (secret)\nport = 1"),
         ("Deployment", ("args",), ["--api-key=x1", "--password=$(DB)"], ["--api-key=(secret)", "--password=$(DB)"]),
+        ("Deployment", ("args",), ["--token", "x1y2", "--token", "$(T)", "--port", "80"],
+         ["--token", "(secret, 4 bytes)", "--token", "$(T)", "--port", "80"]),
         ("Deployment", ("httpHeaders",), [{"name": "X", "value": "Bearer tok3nvalue"}],
          [{"name": "X", "value": "Bearer (secret)"}]),
         ("Deployment", ("x",), "Basic dXNlcjpwYXNz, Basic authentication", "Basic (secret), Basic authentication"),

@@ -1,0 +1,325 @@
+"""Taking over a namespace that somebody else filled, in all its variety."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.twin import Twin
+from tests.lab.operate import ROOT, Operator, encoded
+from tests.lab.test_adoption import running
+
+FOREIGN = "somebody-elses"
+DATABASE = "http://arangodb.databases.svc.cluster.local:8529/"
+BARE = {"containers": [{"name": "a", "image": "IMAGE"}]}
+UNMANAGED = (
+    "CronJob/nightly",
+    "StatefulSet/store",
+    "ServiceAccount/web",
+    "ResourceQuota/most",
+    "PodTemplate/mould",
+    "ReplicaSet/bare",
+    "Deployment/v1.2-dotted",
+    "ConfigMap/careless",
+)
+IN_THE_CLEAR = (
+    "in-the-clear-too",
+    "in-the-clear-besides",
+    "said quietly",
+    "in-a-string",
+    "in-a-config-map",
+    "in-an-argument",
+    "in-a-header-1",
+)
+MANIFESTS: list[dict[str, Any]] = [
+    {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "labels": {"tier": "front"}, "annotations": {"owner": "somebody@example.com"}},
+        "spec": {
+            "replicas": 1,
+            "paused": False,
+            "selector": {"matchLabels": {"tier": "front", "part": "web"}},
+            "template": {
+                "metadata": {"labels": {"tier": "front", "part": "web"}, "annotations": {"note": "a\nb"}},
+                "spec": {
+                    "serviceAccountName": "web",
+                    "initContainers": [{"name": "first", "image": "IMAGE", "command": ["/service", "check", DATABASE]}],
+                    "containers": [
+                        {
+                            "name": "side",
+                            "image": "IMAGE",
+                            "env": [
+                                {"name": "PORT", "value": "7001"},
+                                {"name": "DB_PASSWORD", "value": "in-the-clear-besides"},
+                            ],
+                            "lifecycle": {"preStop": {"exec": {"command": ["/service", "check", DATABASE]}}},
+                        },
+                        {
+                            "name": "main",
+                            "image": "IMAGE",
+                            "ports": [{"containerPort": 7000}, {"containerPort": 7002, "name": "more"}],
+                            "env": [
+                                {"name": "PORT", "value": "7000"},
+                                {"name": "LIMIT", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}},
+                                {
+                                    "name": "MAYBE",
+                                    "valueFrom": {"configMapKeyRef": {"name": "none", "key": "x", "optional": True}},
+                                },
+                                {"name": "API_TOKEN", "value": "in-the-clear-too"},
+                                {"name": "CONNECTION", "value": "Server=db;Password=in-a-string;"},
+                                {"name": "COPY", "value": "said quietly"},
+                                {
+                                    "name": "CA",
+                                    "valueFrom": {"configMapKeyRef": {"name": "kube-root-ca.crt", "key": "ca.crt"}},
+                                },
+                            ],
+                            "envFrom": [{"prefix": "P_", "secretRef": {"name": "words"}}],
+                            "resources": {"limits": {"memory": "64Mi", "cpu": "1000m"}, "requests": {"cpu": "10m"}},
+                            "volumeMounts": [
+                                {"name": "b", "mountPath": "/b", "subPath": "x"},
+                                {"name": "a", "mountPath": "/a"},
+                            ],
+                        },
+                    ],
+                    "volumes": [
+                        {"name": "a", "emptyDir": {}},
+                        {"name": "b", "projected": {"sources": [{"configMap": {"name": "texts"}}]}},
+                    ],
+                    "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]},
+                },
+            },
+        },
+    },
+    {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "annotations": {"a": "b"}},
+        "spec": {
+            "type": "NodePort",
+            "selector": {"tier": "front"},
+            "ports": [
+                {"name": "x", "port": 80, "targetPort": 7000, "nodePort": 30888},
+                {"name": "y", "port": 81, "targetPort": "more"},
+            ],
+        },
+    },
+    {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web-headless"},
+        "spec": {"clusterIP": "None", "selector": {"tier": "front"}, "ports": [{"port": 7000}]},
+    },
+    {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "web"}},
+    {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "texts",
+            "labels": {"x": "y"},
+            "annotations": {"made": "deployed by \U0001f916"},
+            "finalizers": ["example.com/keep"],
+        },
+        "data": {"multi": "a\nb\n", "unicode": "žluťoučký ☃"},
+        "binaryData": {"raw": "/wD+"},
+    },
+    {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "careless"},
+        "data": {"url": "postgres://shop:in-a-config-map@db/shop"},
+    },
+    {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fixed"}, "data": {"a": "1"}, "immutable": True},
+    {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "keys"},
+        "data": {"TEXT": encoded("a value\n"), "BINARY": "/wD+", "NUMBER": encoded("007")},
+    },
+    {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "words"}, "stringData": {"WORD": "said quietly"}},
+    {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "most"}, "spec": {"hard": {"pods": "50"}}},
+    {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "mould"}, "template": {"spec": BARE}},
+    {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {"name": "bare"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "bare"}},
+            "template": {"metadata": {"labels": {"app": "bare"}}, "spec": BARE},
+        },
+    },
+    {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "v1.2-dotted"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "dotted"}},
+            "template": {"metadata": {"labels": {"app": "dotted"}}, "spec": BARE},
+        },
+    },
+    {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "hub"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "hub"}},
+            "template": {
+                "metadata": {"labels": {"app": "hub"}},
+                "spec": {
+                    "containers": [
+                        {
+                            "name": "hub",
+                            "image": f"nginx:1.27@sha256:{'0' * 64}",
+                            "args": ["--password=in-an-argument", "--ref=$(X)"],
+                            "env": [{"name": "1X", "value": "y"}],
+                            "envFrom": [{"configMapRef": {"name": "careless"}}],
+                            "readinessProbe": {
+                                "httpGet": {
+                                    "path": "/",
+                                    "port": 80,
+                                    "httpHeaders": [{"name": "Authorization", "value": "Bearer in-a-header-1"}],
+                                }
+                            },
+                        }
+                    ]
+                },
+            },
+        },
+    },
+    {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "nightly"},
+        "spec": {
+            "schedule": "0 3 * * *",
+            "jobTemplate": {
+                "spec": {
+                    "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "IMAGE"}]}}
+                }
+            },
+        },
+    },
+    {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "store"},
+        "spec": {
+            "replicas": 0,
+            "serviceName": "store",
+            "selector": {"matchLabels": {"app": "store"}},
+            "template": {
+                "metadata": {"labels": {"app": "store"}},
+                "spec": {"containers": [{"name": "a", "image": "IMAGE"}]},
+            },
+        },
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def elsewhere(twin: Twin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """A namespace that somebody else filled with plain manifests, and a stack that knows nothing of it yet."""
+    base = Operator.of(twin)
+    image = "localhost:30500/flowmaster/frontend:ea2a29b"
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": MANIFESTS}).replace("IMAGE", image)
+    _delete(base)
+    base.run("kubectl", "create", "namespace", FOREIGN)
+    base.run("kubectl", "apply", "--namespace", FOREIGN, "--filename", "-", text=text)
+    base.run("kubectl", "rollout", "status", "deployment/web", "--namespace", FOREIGN, "--timeout=90s")
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "catalogue.yaml").write_text("registry: localhost:30500/flowmaster\nservices: {}\n")
+    config = {
+        "flowmaster:cluster": {"context": "demo", "namespace": FOREIGN},
+        "flowmaster:host": {"address": "localhost", "user": "root"},
+        "flowmaster:services": {},
+    }
+    (folder / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
+    stack = folder / "Pulumi.elsewhere.yaml"
+    init = ["pulumi", "stack", "init", "elsewhere", "--non-interactive"]
+    clean = {k: v for k, v in base.environ.items() if k not in ("PULUMI_OPTION_CONFIG_FILE", "PULUMI_STACK")}
+    subprocess.run(init, cwd=folder, env=clean, check=True, capture_output=True)
+    salt = yaml.safe_load(stack.read_text())
+    stack.write_text(yaml.safe_dump({"config": config, **salt}, sort_keys=False))
+    yield base.knowing(
+        PULUMI_OPTION_CONFIG_FILE=str(stack),
+        FLOWMASTER_CATALOGUE=str(folder / "catalogue.yaml"),
+        PULUMI_STACK="elsewhere",
+    )
+    _delete(base)
+    subprocess.run(
+        ["pulumi", "stack", "rm", "elsewhere", "--force", "--yes"],
+        cwd=folder,
+        env=clean,
+        check=False,
+        capture_output=True,
+    )
+
+
+def _delete(operator: Operator) -> None:
+    """The namespace gone, the object that a finalizer keeps with it."""
+    held = ("configmap/texts", "--namespace", FOREIGN, "--type=merge", "--patch", '{"metadata": {"finalizers": null}}')
+    operator.run("kubectl", "patch", *held, code=None)
+    operator.run("kubectl", "delete", "namespace", FOREIGN, "--ignore-not-found", "--wait=true", "--timeout=60s")
+
+
+def _of_namespace(operator: Operator) -> dict[str, dict[str, Any]]:
+    kinds = "deployments,services,configmaps,secrets,statefulsets,cronjobs"
+    text = operator.run("kubectl", "get", kinds, "--namespace", FOREIGN, "--output", "json").stdout
+    return {f"{item['kind']}/{item['metadata']['name']}": item for item in json.loads(text)["items"]}
+
+
+def test_a_namespace_that_somebody_else_made_stays_as_it_is(elsewhere: Operator) -> None:
+    before, pods = _of_namespace(elsewhere), running(elsewhere, FOREIGN)
+    said = elsewhere.run("flowmaster", "adopt", "--stack", "elsewhere").stdout
+    for listed in UNMANAGED:
+        assert listed in said
+    assert "reads ConfigMap/kube-root-ca.crt, which is not managed" in said
+    assert "web: API_TOKEN, CONNECTION, COPY, side.DB_PASSWORD" in " ".join(said.split())
+    elsewhere.up("--stack", "elsewhere")
+    after = _of_namespace(elsewhere)
+    assert set(after) == set(before)
+    for name, body in before.items():
+        for part in ("spec", "data", "binaryData", "immutable", "type"):
+            assert after[name].get(part) == body.get(part), name
+        for part in ("uid", "labels", "finalizers"):
+            assert after[name]["metadata"].get(part) == body["metadata"].get(part), name
+    assert after["ConfigMap/texts"]["metadata"]["annotations"]["made"] == "deployed by \U0001f916"
+    assert running(elsewhere, FOREIGN) == pods
+    elsewhere.run("pulumi", "preview", "--stack", "elsewhere", "--expect-no-changes", "--suppress-outputs")
+    written = "".join(p.read_text() for p in Path(elsewhere.environ["FLOWMASTER_CATALOGUE"]).parent.rglob("*.yaml"))
+    for value in IN_THE_CLEAR:
+        assert value not in elsewhere.state()
+        assert value not in written
+        assert value not in said
+
+
+def test_a_service_made_again_keeps_its_ports_of_the_nodes(elsewhere: Operator) -> None:
+    change = '[{"op": "replace", "path": "/spec/ports/0/nodePort", "value": 30889}]'
+    here = ("kubectl", "--namespace", FOREIGN)
+    elsewhere.run(*here, "patch", "service/web", "--type=json", "--patch", change)
+    found = elsewhere.report("--stack", "elsewhere")["findings"]
+    assert [f["path"] for f in found if f["object"]["name"] == "web" and f["class"] == "drift"] == [
+        "spec.ports[80/TCP].nodePort"
+    ]
+    elsewhere.run(*here, "delete", "service/web")
+    elsewhere.up("--stack", "elsewhere")
+    assert _of_namespace(elsewhere)["Service/web"]["spec"]["ports"][0]["nodePort"] == 30888
+
+
+def test_a_line_end_that_the_provider_would_change_is_refused_with_its_key(elsewhere: Operator) -> None:
+    here = ("kubectl", "--namespace", FOREIGN)
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "old"}, "data": {"a.txt": "one\x85two"}}
+    elsewhere.run(*here, "create", "--filename", "-", text=json.dumps(body))
+    refused = elsewhere.run("flowmaster", "adopt", "--again", "--dry-run", "--stack", "elsewhere", code=1)
+    elsewhere.run(*here, "delete", "configmap/old")
+    assert "taking over ConfigMap/old would change data[a.txt]" in refused.stderr
+    assert "U+0085" in refused.stderr
