@@ -1,5 +1,6 @@
 """The comparison over any two structures: settling what was found gives what was declared, and equals give nothing."""
 
+from operator import itemgetter
 from typing import Any
 
 from hypothesis import given, settings
@@ -53,8 +54,9 @@ objects = st.fixed_dictionaries(
 def plain(value: dict[str, Any]) -> dict[str, Any]:
     """The object with everything in one order and nothing that is empty where empty means absent."""
     result = dict(value)
-    for name in ("env", "ports"):
-        result[name] = sorted(value.get(name, []), key=lambda found: sorted((k, str(v)) for k, v in found.items()))
+    for name, keys in (("env", ("name",)), ("ports", ("port", "protocol"))):
+        # by what tells them apart: sorted by all they hold, 1 and True, which are the same, would stand in two places
+        result[name] = sorted(value.get(name, []), key=itemgetter(*keys))
     tags = value.get("tags", [])
     result["tags"] = sorted(tags) if len(set(tags)) == len(tags) else tags
     result["steps"] = value.get("steps", [])
