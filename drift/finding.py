@@ -129,6 +129,9 @@ class Finding:
 ALLOCATED = "allocated"
 """The condition of a value that the server hands out: nobody declared it, but others may rely on what it was."""
 
+ENDING = "ending"
+"""The condition of an object that was deleted, and is not gone yet."""
+
 
 def consequence(finding: Finding, declared: str = "") -> str:
     """What the next `up` does about it, as a short phrase that names the declared value if it is given."""
@@ -141,8 +144,9 @@ def consequence(finding: Finding, declared: str = "") -> str:
 
 def _change_made(finding: Finding, declared: str) -> str:
     whole = not finding.path
-    if ALLOCATED in finding.conditions:
-        return "up takes note of it"
+    for condition, phrase in _WITH_CONDITION.items():
+        if condition in finding.conditions:
+            return phrase
     if finding.change is Change.STATE:
         return "up reloads it"
     if finding.change is Change.ADDED:
@@ -155,6 +159,10 @@ def _change_made(finding: Finding, declared: str) -> str:
     return "up sets the declared value" if finding.cls is FindingClass.PENDING else "up sets it back"
 
 
+_WITH_CONDITION = {
+    ALLOCATED: "up takes note of it",
+    ENDING: "up waits until it is gone and makes it again",
+}
 _REPORTED = {
     FindingClass.UNKNOWN: "not looked at",
     FindingClass.FOREIGN: "kept; reported only",

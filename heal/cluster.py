@@ -16,6 +16,7 @@ from drift.finding import ObjectRef
 from drift.kubernetes.body import encoded
 from drift.kubernetes.errors import ApiError
 from drift.kubernetes.normalise import normalise
+from drift.kubernetes.objects import ending
 from drift.kubernetes.reader import KINDS
 from drift.kubernetes.schema import schema
 from heal.plan import Step, Way
@@ -62,9 +63,10 @@ def carry_out(api: Requests, step: Step) -> None:
         _delete(api, step)
     else:
         if step.live is not None:
-            _delete(api, step)
+            if not ending(step.live):
+                _delete(api, step)
             _await_gone(api, step)
-        elif _is_there(api, step):
+        elif _found(api, step):
             raise _changed(step)
         _make(api, step)
 
@@ -120,25 +122,29 @@ def _delete(api: Requests, step: Step) -> None:
 
 def _await_gone(api: Requests, step: Step) -> None:
     deadline = time.monotonic() + _GONE_SECONDS
-    while time.monotonic() < deadline:
-        if not _is_there(api, step):
-            return
+    while there := _found(api, step):
+        if step.live and there["metadata"]["uid"] != step.live["metadata"]["uid"]:
+            raise _changed(step)
+        if time.monotonic() >= deadline:
+            names = ", ".join(there["metadata"].get("finalizers") or ())
+            held = f", held by finalizer {names}" if names else ""
+            raise UserError(
+                f"{step.ref} is being deleted, but is still there after {_GONE_SECONDS} s{held}",
+                "it cannot be made again before it is gone; what holds it was left to whoever put it there",
+                f"see `kubectl get {step.ref.kind.lower()} {step.ref.name} -o yaml`, then run `pulumi up` again",
+            )
         time.sleep(_POLL_SECONDS)
-    raise UserError(
-        f"{step.ref} was deleted to be made again, but is still there after {_GONE_SECONDS} s",
-        "a finalizer keeps it; it cannot be made again before it is gone",
-        f"see `kubectl get {step.ref.kind.lower()} {step.ref.name} -o yaml`, then run `pulumi up` again",
-    )
 
 
-def _is_there(api: Requests, step: Step) -> bool:
+def _found(api: Requests, step: Step) -> Body | None:
+    """The object as it is now, or None where there is none."""
     try:
-        api.request("GET", path_of(step.ref))
+        body: Body = api.request("GET", path_of(step.ref)).json()
     except ApiError as err:
         if err.status == 404:
-            return False
+            return None
         raise
-    return True
+    return body
 
 
 def _make(api: Requests, step: Step) -> None:

@@ -9,18 +9,18 @@ from typing import Any
 
 from drift.applied import Applied
 from drift.compare import Difference, apply, opaque
-from drift.finding import Action, Change, Finding, FindingClass, ObjectRef
-from drift.kubernetes.objects import IMMUTABLE, Comparison, reference, settled
+from drift.finding import Action, Finding, FindingClass, ObjectRef
+from drift.kubernetes.objects import Comparison, ending, frozen, immutable, reference, settled
 from drift.kubernetes.reader import LiveState
 from drift.kubernetes.secrets import Masker
-from drift.path import covers, render
+from drift.path import render
 from drift.rules import Rule, decide
 from heal import keep
 
 Body = dict[str, Any]
 _FIELDS_NAMED = 5
-_MERGED = {"Deployment": ("spec.template.", "spec.strategy"), "Service": ("spec.ports", "spec.type")}
-"""Fields with lists that merge, or of which one excludes the other."""
+_HARMLESS = ("metadata.labels", "metadata.annotations")
+"""Fields that are in no other's way."""
 _LIVE = frozenset({FindingClass.DRIFT, FindingClass.CONFLICT, FindingClass.FOREIGN})
 
 
@@ -49,9 +49,12 @@ class Step:
 
     @property
     def untried(self) -> bool:
-        """Whether the provider must not try the update out on the object as it is now: what is to be made again is not
-        what it would find, and elements of a list that were changed by hand can be in the way of the declared ones."""
-        return self.way is Way.REMAKE or any(path.startswith(_MERGED.get(self.ref.kind, ())) for path in self.paths)
+        """Whether the provider must not try the update out on the object as it is now.
+
+        What is to be made again is not what it would find; and what was changed by hand can be in the way of what is
+        declared: an element of a list, a key of `data` that is in `binaryData` now, a deadline shorter than a wait.
+        """
+        return self.way is Way.REMAKE or not all(path.startswith(_HARMLESS) for path in self.paths)
 
     @property
     def summary(self) -> str:
@@ -118,15 +121,18 @@ def _of_object(
 ) -> tuple[Step | None, Body | None]:
     found = settled(ref, declared, live, comparison)
     acted = [(differences, finding.with_action(decide(finding, rules))) for differences, finding in found]
+    if ending(live) and ref.kind != "Namespace":
+        healing = all(f.action is Action.HEAL for _, f in acted)
+        return (Step(ref=ref, way=Way.REMAKE, live=live, healed=declared) if healing else None), None
     pending = [(ds, f) for ds, f in acted if f.cls is FindingClass.PENDING and f.heals]
     undone = [(ds, f) for ds, f in acted if f.action is Action.HEAL and f.cls in _LIVE]
-    undone += [(ds, f) for ds, f in pending if _unsure(ds)]
+    undone += [(ds, f) for ds, f in pending if _unsure(ds) or (frozen(live) and _immutable(ref, ds, live))]
     kept = [d for ds, f in acted if _kept(f) for d in ds]
     body = keep.inputs(ref, declared, comparison.last(ref), kept, bool(undone or pending))
     if not undone:
         return None, body
     paths = tuple(f.path for _, f in undone)
-    if any(_immutable(ref, d) for ds, _ in undone for d in ds):
+    if any(_immutable(ref, ds, live) for ds, _ in undone):
         return Step(ref=ref, way=Way.REMAKE, paths=paths, live=live, healed=body or declared), body
     differences = [d for ds, _ in (*undone, *pending) for d in ds]
     return Step(ref=ref, way=Way.PATCH, paths=paths, live=live, healed=apply(differences, live)), body
@@ -146,11 +152,8 @@ def _kept(finding: Finding) -> bool:
     return finding.cls in _LIVE and finding.action is not Action.HEAL
 
 
-def _immutable(ref: ObjectRef, difference: Difference) -> bool:
-    text = render(difference.path)
-    if difference.change is Change.ADDED:
-        return False
-    return any(covers(fixed, text) for fixed in IMMUTABLE.get(ref.kind, ()))
+def _immutable(ref: ObjectRef, differences: Iterable[Difference], live: Body) -> bool:
+    return any(immutable(ref, render(difference.path), live) for difference in differences)
 
 
 def _deletions(findings: Iterable[Finding], live: LiveState) -> list[Step]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from drift.applied import Applied
 from drift.compare import Difference, apply, compare, same
-from drift.finding import ABSENT, ALLOCATED, OPAQUE, Change, Finding, FindingClass, ObjectRef
+from drift.finding import ABSENT, ALLOCATED, ENDING, OPAQUE, Change, Finding, FindingClass, ObjectRef
 from drift.kubernetes import managers
 from drift.kubernetes.defaults import Body, fill, known
 from drift.kubernetes.describe import describe, service
@@ -27,6 +27,9 @@ IMMUTABLE: dict[str, tuple[str, ...]] = {
     "Secret": ("type",),
 }
 """Fields that can only be changed by making the object again."""
+
+_FROZEN = ("data", "binaryData", "immutable")
+"""What cannot be changed either where a ConfigMap or a Secret says that it is immutable."""
 
 _NOT_FOREIGN = frozenset({"kubernetes.io/service-account-token"})
 """Types of Secrets that Kubernetes makes."""
@@ -95,6 +98,8 @@ def settled(
     ref: ObjectRef, declared: Body, live: Body, comparison: Comparison
 ) -> list[tuple[list[Difference], Finding]]:
     """The findings about one object that is declared and there, each with the differences it stands for."""
+    if ending(live) and ref.kind != "Namespace":
+        return [([], _ending(ref, declared, live))]
     wanted = fill(ref.kind, normalise(declared), ref.name)
     there = without_allocated(normalise(live), wanted, ref.kind)
     last = comparison.last(ref)
@@ -222,7 +227,7 @@ def _finding(difference: Difference, ref: ObjectRef, live: Body, comparison: Com
         owner = managers.other(live, path)
         if owner is None and managers.owned_by_us(live, path):
             owner = next(iter(managers.owners(live, path)), None)
-        if owner is None and _immutable(ref, text):
+        if owner is None and immutable(ref, text, live):
             # Nobody could set this but by making the object.
             owner = managers.creator(live)
     changed = difference.change is Change.CHANGED
@@ -238,25 +243,32 @@ def _finding(difference: Difference, ref: ObjectRef, live: Body, comparison: Com
         manager=owner.manager if owner else None,
         when=owner.when if owner else None,
         secret=masked or also,
-        note=_note(difference, ref, text, cls),
+        note=_note(difference, ref, live, cls),
         revision=_revision(live) if masked or also else "",
         conditions=_conditions(ref, text, difference.live, comparison),
     )
 
 
-def _note(difference: Difference, ref: ObjectRef, text: str, cls: FindingClass) -> str:
+def _note(difference: Difference, ref: ObjectRef, live: Body, cls: FindingClass) -> str:
     notes = []
     if cls is FindingClass.CONFLICT and difference.declared is not ABSENT:
         notes.append("the program changed it too: up overwrites the live value")
     elif cls is FindingClass.CONFLICT:
         notes.append("the program gave it up, and it was changed meanwhile")
-    if difference.change is not Change.ADDED and _immutable(ref, text):
+    if immutable(ref, render(difference.path), live):
         notes.append(f"cannot be changed in place: the {ref.kind} is made again")
     return "; ".join(notes)
 
 
-def _immutable(ref: ObjectRef, text: str) -> bool:
-    return any(covers(fixed, text) for fixed in IMMUTABLE.get(ref.kind, ()))
+def immutable(ref: ObjectRef, text: str, live: Body) -> bool:
+    """Whether the field of the object as it is can only be changed by making it again."""
+    fixed = IMMUTABLE.get(ref.kind, ()) + (_FROZEN if frozen(live) else ())
+    return any(covers(path, text) for path in fixed)
+
+
+def frozen(live: Body) -> bool:
+    """Whether it is a ConfigMap or a Secret whose data nobody can change."""
+    return live.get("immutable") is True
 
 
 def _conditions(ref: ObjectRef, text: str, value: Any, comparison: Comparison) -> frozenset[str]:
@@ -307,6 +319,21 @@ def _terminating(live: LiveState) -> list[Finding]:
             when=managers.moment(live.objects[ref]["metadata"].get("deletionTimestamp")),
         )
     ]  # fmt: skip
+
+
+def ending(live: Body) -> bool:
+    """Whether somebody deleted the object, and something keeps it from going."""
+    return bool(live["metadata"].get("deletionTimestamp"))
+
+
+def _ending(ref: ObjectRef, declared: Body, live: Body) -> Finding:
+    """Whatever else differs goes with the object."""
+    held = ", ".join(live["metadata"].get("finalizers") or ())
+    return Finding(
+        FindingClass.DRIFT, ref, live="being deleted" + (f", held by finalizer {held}" if held else ""),
+        declared=describe(declared) or "declared", when=managers.moment(live["metadata"]["deletionTimestamp"]),
+        conditions=frozenset({ENDING}),
+    )  # fmt: skip
 
 
 def _undeclared(ref: ObjectRef, body: Body, comparison: Comparison) -> Finding:

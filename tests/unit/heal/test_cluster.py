@@ -191,8 +191,47 @@ def test_one_that_does_not_go_is_not_waited_for_without_end(monkeypatch: pytest.
         return answer
 
     monkeypatch.setattr(api, "request", held)
-    with pytest.raises(UserError, match=r"a finalizer keeps it"):
+    with pytest.raises(UserError, match=r"is being deleted, but is still there after 0.2 s"):
         carry_out(api, step)
+
+
+def ending(finalizers: list[str]) -> Step:
+    """What is to be done about a Service that somebody deleted, and that is held."""
+    server = Server()
+    metadata = server.live.objects[ref("Service/web")]["metadata"]
+    metadata |= {"deletionTimestamp": "2026-11-23T14:00:00Z", "finalizers": finalizers}
+    [step] = plan_of(server).steps.values()
+    return step
+
+
+def test_what_holds_a_deleted_object_is_named_and_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_GONE_SECONDS", 0.2)
+    step = ending(["example.com/hold"])
+    api = Cluster(step.live)
+    with pytest.raises(UserError, match=r"held by finalizer example.com/hold\n.*left to whoever put it there"):
+        carry_out(api, step)
+    assert api.writes == []
+    assert api.body == step.live
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "made again by somebody"])
+def test_a_deleted_object_is_made_again_once_it_is_gone(monkeypatch: pytest.MonkeyPatch, again: bool) -> None:
+    step = ending(["example.com/hold"])
+    api = Cluster(step.live)
+    other = {**copy.deepcopy(step.live or {}), "metadata": {"uid": "new", "name": "web"}}
+
+    def later(_seconds: float) -> None:
+        api.body = other if again else None
+
+    monkeypatch.setattr("heal.cluster.time.sleep", later)
+    if again:
+        with pytest.raises(ChangedError):
+            carry_out(api, step)
+        assert api.writes == []
+    else:
+        carry_out(api, step)
+        assert api.writes == ["PATCH"]
+        assert api.body == step.healed
 
 
 def test_a_foreign_object_is_deleted_as_it_was_seen_or_not_at_all() -> None:

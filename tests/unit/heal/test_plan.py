@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drift.finding import ABSENT, Action, FindingClass
+from drift.finding import ABSENT, Action, FindingClass, consequence
 from drift.kubernetes.normalise import KEPT, annotation
 from drift.rules import Rule
 from heal.plan import Way
@@ -130,8 +130,10 @@ def test_a_summary_names_few_fields_and_no_value() -> None:
         ("env switched to a secret", True),
         ("Deployment deleted", True),
         ("label added", False),
-        ("Service selector", False),
-        ("Secret data", False),
+        ("annotation added", False),
+        ("Service selector", True),
+        ("Secret data", True),
+        ("paused", True),
     ],
 )
 def test_the_provider_is_not_asked_to_try_out_what_the_server_would_refuse(name: str, untried: bool) -> None:
@@ -139,6 +141,95 @@ def test_the_provider_is_not_asked_to_try_out_what_the_server_would_refuse(name:
     ROWS[name].change(server)
     [step] = plan_of(server).steps.values()
     assert step.untried is untried
+
+
+FROZEN = "ConfigMap/settings"
+
+
+def freeze(server: Server) -> None:
+    server.set(FROZEN, ("immutable",), True)
+
+
+def other_data(server: Server) -> None:
+    """What somebody did who made an immutable object again."""
+    server.program(FROZEN, ("immutable",), True)
+    update(server)
+    server.set(FROZEN, ("data", "LOG_LEVEL"), "trace")
+
+
+def program_data(server: Server) -> None:
+    server.program(FROZEN, ("immutable",), True)
+    update(server)
+    server.program(FROZEN, ("data", "LOG_LEVEL"), "trace")
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [(freeze, "immutable"), (other_data, "data[LOG_LEVEL]"), (program_data, "data[LOG_LEVEL]")],
+)
+def test_what_is_immutable_is_made_again(change: Callable[[Server], None], path: str) -> None:
+    server = Server()
+    change(server)
+    [finding] = server.findings()
+    assert (finding.path, finding.note) == (path, "cannot be changed in place: the ConfigMap is made again")
+    [step] = plan_of(server).steps.values()
+    assert (step.way, step.untried) == (Way.REMAKE, True)
+    update(server)
+    assert server.findings() == []
+
+
+def test_of_what_is_immutable_the_labels_can_be_changed() -> None:
+    server = Server()
+    server.program(FROZEN, ("immutable",), True)
+    update(server)
+    server.set(FROZEN, ("metadata", "labels", "team"), "blue")
+    [step] = plan_of(server).steps.values()
+    assert step.way is Way.PATCH
+
+
+def end(server: Server, finalizers: list[str]) -> None:
+    """Somebody deletes a Service that a finalizer holds, and changes it besides."""
+    server.set("Service/web", ("spec", "selector", "app"), "other")
+    metadata = server.live.objects[ref("Service/web")]["metadata"]
+    metadata |= {"deletionTimestamp": "2026-11-23T14:00:00Z", "finalizers": finalizers}
+
+
+@pytest.mark.parametrize(
+    ("finalizers", "told"),
+    [
+        (["example.com/hold"], "being deleted, held by finalizer example.com/hold"),
+        (["a", "b"], "being deleted, held by finalizer a, b"),
+        ([], "being deleted"),
+    ],
+)
+def test_an_object_that_is_being_deleted_is_made_again_when_it_is_gone(finalizers: list[str], told: str) -> None:
+    server = Server()
+    end(server, finalizers)
+    [finding] = server.findings()
+    assert (finding.cls, finding.path, finding.live) == (FindingClass.DRIFT, "", told)
+    assert finding.declared == "ClusterIP 9000/TCP 9100/TCP"
+    assert consequence(finding) == "up waits until it is gone and makes it again"
+    [step] = plan_of(server).steps.values()
+    assert (step.way, step.untried) == (Way.REMAKE, True)
+    update(server)
+    assert server.findings() == []
+
+
+def test_an_object_that_is_being_deleted_is_left_alone_where_a_rule_says_so() -> None:
+    server = Server()
+    end(server, ["example.com/hold"])
+    server.rules = (rule(kind="Service", name="web", path=""),)
+    assert plan_of(server).empty
+
+
+def test_a_finalizer_of_somebody_else_stays_while_the_rest_is_healed() -> None:
+    server = Server()
+    server.set("Service/web", ("metadata", "finalizers"), ["example.com/hold"])
+    server.set("Service/web", ("spec", "selector", "app"), "other")
+    assert [(f.path, f.action) for f in server.findings()] == [("spec.selector[app]", Action.HEAL)]
+    update(server)
+    assert server.live.objects[ref("Service/web")]["metadata"]["finalizers"] == ["example.com/hold"]
+    assert server.findings() == []
 
 
 # -- what a rule keeps ---------------------------------------------------------------------------------------------
