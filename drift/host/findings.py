@@ -91,16 +91,15 @@ def _site(name: str, site: Site, now: Situation) -> Iterator[Finding]:
 
 def _elsewhere(name: str, file: File | None, now: Situation) -> Finding:
     """A site that an update does not write: told alone, for nothing that differs in it is set back."""
-    what, _, why = now.host.problems[name].partition(", ")
     same = file is not None and file.content is not None and meaning.same(file.content, declared_text(name, now))
-    says = "it says what is declared" if same else "it does not say what is declared"
+    says = "as declared" if same else "not as declared"
     return Finding(
         FindingClass.UNHEALTHY,
         reference(name),
         change=Change.STATE,
-        live=what,
+        live=f"the site {now.host.problems[name]}",
         when=file.touched if file is not None else None,
-        note=f"{f'{why}: ' if why else ''}up does not write there; {says}; remove {ENABLED}/{name}, then up writes it",
+        note=f"{says}, and up does not write there: remove {ENABLED}/{name} first",
     )
 
 

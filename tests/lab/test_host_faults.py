@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.bodies import nginx as body
+from config.reverse_proxy import Location, Site
 from host.connection import PYTHON, RefusedError, ask, told
 from host.errors import HostAccessError, HostError, HostKeyError, HostUnreachableError
 from lab.twin import Twin
@@ -200,6 +202,29 @@ def test_a_location_that_does_not_answer_puts_the_old_file_back(server: Server) 
         server.write(small_site(DEAD), patience=1)
     assert refused.value.stage == "answer"
     unharmed(server)
+
+
+def test_a_site_of_wildcard_names_is_asked_itself_and_not_the_default_site(server: Server) -> None:
+    wild = Site(server_names=("*.b.example",), locations={"/": Location(upstream=DEAD)})
+    with pytest.raises(RefusedError, match="/ answers 502"):
+        server.write(wild, name="wild", patience=0.2)
+    assert server.text("wild") == ""
+    unharmed(server)
+
+
+def test_a_worker_that_died_or_only_ends_what_it_has_tells_nothing_of_what_nginx_has_read(server: Server) -> None:
+    reload = "systemctl reload nginx; sleep 0.5"
+    server.sh(f"cp -p {ENABLED} /run/old; sed -i s/1m/7m/ {ENABLED}; {reload}; cp -p /run/old {ENABLED}")
+    server.sh("kill -9 $(pgrep -P $(cat /run/nginx.pid) | head -1); sleep 0.5")
+    assert server.state().nginx.newer == (ENABLED,)
+    other = "/etc/nginx/conf.d/x.conf"
+    server.sh(f"echo 'server {{ listen 8099; }}' >{other}")
+    assert server.write(NEW).changed
+    with socket.create_connection((server.access.address, 80)) as half:
+        half.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        server.sh(f"sleep 0.2; rm {other}; {reload}")
+        assert "shutting down" in server.sh("ps -eo args")
+        assert server.state().nginx.newer == ()
 
 
 def test_sudo_that_asks_for_a_password(server: Server) -> None:

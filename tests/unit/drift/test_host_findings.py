@@ -144,13 +144,10 @@ def test_a_site_that_is_not_written_is_one_finding_and_promises_nothing(healthy:
 
     found = elsewhere(edited(healthy, "3600s", "60s"))
     assert (found.cls, found.heals, consequence(found)) == (FindingClass.UNHEALTHY, False, "up does not change it")
-    assert found.live == "leads to /srv/n/fm.conf"
-    assert found.note == (
-        "which is not below /etc/nginx: up does not write there; it does not say what is declared;"
-        f" remove {PATH}, then up writes it"
-    )
-    assert "; it says what is declared; " in elsewhere(healthy).note
-    assert "; it does not say what is declared; " in elsewhere(with_file(healthy, kind="other", content=None)).note
+    assert found.live == "the site leads to /srv/n/fm.conf, which is not below /etc/nginx"
+    assert found.note == f"not as declared, and up does not write there: remove {PATH} first"
+    assert elsewhere(healthy).note.startswith("as declared, and up does not write there")
+    assert elsewhere(with_file(healthy, kind="other", content=None)).note.startswith("not as declared")
 
 
 def test_text_that_is_no_configuration(healthy: Situation) -> None:
