@@ -16,12 +16,14 @@ from adopt.patch import NotSayableError
 from config.types import tag_candidates
 from drift.finding import ObjectRef
 from drift.kubernetes.reader import LiveState
-from drift.kubernetes.secrets import Masker, plain, telling
+from drift.kubernetes.secrets import Masker, telling
 
 _KUBERNETES_MAKES = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 _SECRETS_OF_OTHERS = re.compile(r"kubernetes\.io/service-account-token|helm\.sh/.*|bootstrap\.kubernetes\.io/token")
 _MANAGED = ("Namespace", "Deployment", "Service", "ConfigMap", "Secret")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SETTING = re.compile(r"|\d+[a-z]{0,2}|true|false", re.IGNORECASE)
+"""What is no secret, whatever it is called: `TOKEN_TTL: 15m`."""
 _READS = {
     **dict.fromkeys(("configMap", "configMapRef", "configMapKeyRef"), "ConfigMap"),
     **dict.fromkeys(("secret", "secretRef", "secretKeyRef"), "Secret"),
@@ -136,7 +138,8 @@ def in_the_clear(body: Body, masker: Masker) -> list[str]:
         f"{part}[{name}]"
         for part, texts in parts.items()
         for name, text in texts.items()
-        if masker.reveals(text) or (part == "data" and telling(name) and not plain(text) and "\n" not in text)
+        if masker.reveals(text)
+        or (part == "data" and telling(name) and not _SETTING.fullmatch(text) and "\n" not in text)
     ]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.bodies.microservice import SEALED
 from drift.kubernetes.secrets import Masker, option, telling
+from drift.path import Item, Path, render
 
 Body = dict[str, Any]
 _PROBES = ("readinessProbe", "livenessProbe", "startupProbe")
@@ -39,7 +40,7 @@ def is_secret(name: str, value: str, masker: Masker) -> bool:
     What Kubernetes is yet to fill in, `$(VARIABLE)`, is none.
     """
     named = telling(name) and not value.isdigit() and not value.startswith("$(")
-    return bool(value) and (named or masker.reveals(value))
+    return bool(value) and (named or masker.reveals(value) or masker.holds(value))
 
 
 def sealed(main: str, deployment: Body, masker: Masker) -> tuple[Body, dict[str, str]]:
@@ -75,6 +76,18 @@ def marked(value: Any) -> bool:
     if isinstance(value, list):
         return any(marked(part) for part in value)
     return isinstance(value, str) and value.startswith(prefix)
+
+
+def revealed(node: Any, masker: Masker, path: Path = ()) -> str | None:
+    """The first place at which a secret stands in what is to be written down; None where there is none."""
+    if isinstance(node, str):
+        return render(path) if masker.reveals(node) else None
+    parts: Iterable[tuple[Any, Any]] = ()
+    if isinstance(node, dict):
+        parts = node.items()
+    elif isinstance(node, list):
+        parts = ((Item((), (number,)), part) for number, part in enumerate(node))
+    return next((found for step, part in parts if (found := revealed(part, masker, (*path, step)))), None)
 
 
 def _replaced(node: Any, text: Callable[[str], Any]) -> Any:

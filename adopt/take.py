@@ -15,6 +15,7 @@ from adopt import backup, inventory, write
 from adopt.describe import Description, describe, images, in_the_clear
 from adopt.patch import NotSayableError
 from adopt.proof import Proof, prove
+from adopt.seal import revealed
 from components.bodies import microservice
 from components.render import manifests
 from config import load
@@ -90,6 +91,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
             "taking it over would change it",
             "report this with the object; everything is as it was",
         ) from err
+    _refuse_revealed(description, live)
     rest = inventory.others(api, live)
     description.unmanaged += [
         (ref, f"a {ref.kind} ({version}) is not managed by this program") for ref, version in rest.objects
@@ -127,6 +129,17 @@ def _refuse_secrets(live: reader.LiveState) -> None:
                 "the catalogue and the state would have it in the clear, too",
                 "remove the annotation, or move what it says into a Secret",
             )
+
+
+def _refuse_revealed(description: Description, live: reader.LiveState) -> None:
+    """Refuse secrets at places where nobody would look for one, so that none was sealed."""
+    place = revealed(description.catalogue, Masker(body for _, body in live.of("Secret")))
+    if place is not None:
+        raise AdoptionError(
+            f"a secret stands in the clear in what would be {place} of the catalogue",
+            "neither the catalogue nor the state would keep it a secret",
+            "move it into a Secret",
+        )
 
 
 def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:

@@ -28,8 +28,8 @@ _ASSIGNED = re.compile(
 """`Password=...` within a connection string, an argument or a line of settings; not what names a variable (`$(X)`)."""
 _CREDENTIALS = re.compile(r"\b((?i:Bearer|Basic)\s+)(?=\S*(?:[\d=]|[a-z][A-Z]))[A-Za-z0-9._~+/=-]{6,}")
 """What follows in a header; a plain word after them is prose."""
-_WORD = re.compile(r"[A-Za-z][a-z]*([-_. ][A-Za-z][a-z]*)*|[\d.:]+|true|false", re.ASCII)
-"""What other fields say, too, without giving anything away: words, names of hosts, numbers, addresses."""
+_WORD = re.compile(r"(?:[A-Z]?[a-z]+|[A-Z]+)\d{0,3}|\d+", re.ASCII)
+_BETWEEN_WORDS = re.compile(r"[-_.:/@, ]+")
 _SHORTEST = 6
 """Characters: shorter values of Secrets are words that other fields have too, and are not looked for there."""
 
@@ -40,8 +40,9 @@ def telling(name: str) -> bool:
 
 
 def plain(text: str) -> bool:
-    """Whether a text says nothing but a word, a name, a number or an address, or is too short to be looked for."""
-    return len(text) < _SHORTEST or bool(_WORD.fullmatch(text.strip()))
+    """Whether a text is what other fields say, too, without giving anything away: words, the name of a host, a region
+    or a version, a number, an address; or too short to be looked for."""
+    return len(text) < _SHORTEST or all(_WORD.fullmatch(part) for part in _BETWEEN_WORDS.split(text.strip()) if part)
 
 
 def option(words: Sequence[Any], position: int) -> str:
@@ -59,7 +60,8 @@ class Masker:
         found = {(name, value) for body in bodies if body.get("kind") == "Secret" for name, value in _texts(body)}
         values = {value for _, value in found if len(value) >= _SHORTEST}
         self._known = sorted(values, key=len, reverse=True)
-        self._telling = {v for name, v in found if v in values and (telling(name) or not plain(v))}
+        self._strong = {value for value in values if not plain(value)}
+        self._weak = {value for name, value in found if telling(name) and plain(value)}
 
     def mask(self, kind: str, path: Path, value: Any, changed: bool = False) -> tuple[Any, bool]:
         """The value as it may be shown, and whether something in it was masked."""
@@ -79,9 +81,13 @@ class Masker:
         return str(self._string(text, changed=False))
 
     def reveals(self, text: str) -> bool:
-        """Whether text that is to be written down gives a secret away: one that a Secret holds, or a password by its
-        form. A word or a name that a Secret happens to hold (of a user, a host) counts only if its key tells."""
-        return any(known in text for known in self._telling) or _formed(text) != text
+        """Whether text that is to be written down gives a secret away: what a Secret holds stands in it, or a password
+        by its form. What is but a word (the name of a user, of a host, a weak password) does not count."""
+        return any(known in text for known in self._strong) or _formed(text) != text
+
+    def holds(self, text: str) -> bool:
+        """Whether a text is as a whole what a Secret holds under a key that tells, be it but a word."""
+        return text in self._weak
 
     def _within(self, value: Any, secret: bool, changed: bool) -> Any:
         if isinstance(value, dict):

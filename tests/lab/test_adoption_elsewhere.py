@@ -31,7 +31,7 @@ UNMANAGED = (
 IN_THE_CLEAR = (
     "in-the-clear-too",
     "in-the-clear-besides",
-    "said quietly",
+    "sa1d quietly!",
     "in-a-string",
     "in-a-config-map",
     "in-an-argument",
@@ -74,7 +74,7 @@ MANIFESTS: list[dict[str, Any]] = [
                                 },
                                 {"name": "API_TOKEN", "value": "in-the-clear-too"},
                                 {"name": "CONNECTION", "value": "Server=db;Password=in-a-string;"},
-                                {"name": "COPY", "value": "said quietly"},
+                                {"name": "COPY", "value": "sa1d quietly!"},
                                 {
                                     "name": "CA",
                                     "valueFrom": {"configMapKeyRef": {"name": "kube-root-ca.crt", "key": "ca.crt"}},
@@ -142,7 +142,7 @@ MANIFESTS: list[dict[str, Any]] = [
         "metadata": {"name": "keys"},
         "data": {"TEXT": encoded("a value\n"), "BINARY": "/wD+", "NUMBER": encoded("007")},
     },
-    {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "words"}, "stringData": {"WORD": "said quietly"}},
+    {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "words"}, "stringData": {"WORD": "sa1d quietly!"}},
     {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "most"}, "spec": {"hard": {"pods": "50"}}},
     {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "mould"}, "template": {"spec": BARE}},
     {

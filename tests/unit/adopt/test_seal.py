@@ -105,3 +105,13 @@ def test_a_sidecars_variable_of_the_same_name_is_its_own() -> None:
     kept = _without_secrets(ref, body, {"web": {"X": KNOWN}})
     values = [c["env"][0]["value"] for c in kept["spec"]["template"]["spec"]["containers"]]
     assert values == [None, "plain"]
+
+
+def test_a_secret_where_nobody_looks_for_one_is_found_before_it_is_written() -> None:
+    volume = {"name": "disk", "csi": {"driver": "x", "volumeAttributes": {"key": KNOWN}}}
+    body = live(deployment("web", pod={"volumes": [volume]}))
+    entry = describe("web", meant(body), None, REGISTRY, COMMON, Surroundings(masker=MASKER)).entry
+    place = seal.revealed({"services": {"web": entry}}, MASKER)
+    assert place is not None
+    assert place.startswith("services.web.override.deployment.spec.template.spec.volumes[0].csi")
+    assert seal.revealed({"services": {"web": _described().entry}}, MASKER) is None

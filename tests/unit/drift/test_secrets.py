@@ -7,7 +7,7 @@ import json
 import pytest
 
 from drift.finding import OPAQUE
-from drift.kubernetes.secrets import Masker, telling
+from drift.kubernetes.secrets import Masker, plain, telling
 from drift.path import Item, Key
 from drift.report import as_json, markdown
 from tests.unit.drift.server import CONTAINER, Server, named
@@ -89,18 +89,28 @@ def test_another_secret_of_the_same_length_is_another_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "reveals"),
+    ("text", "reveals", "holds"),
     [
-        ("--db=shop-data", False),
-        ("postgres://shop:5432", False),
-        ("x s3cr3t!value y", True),
-        ("let-me-in", True),
-        ("password=abc", True),
-        ("password=$(DB_PASSWORD)", False),
+        ("--db=shop-data", False, False),
+        ("redis-0.redis.svc", False, False),
+        ("x s3cr3t!value y", True, False),
+        ("let-me-in", False, True),
+        ("please let-me-in", False, False),
+        ("password=abc", True, False),
+        ("password=$(DB_PASSWORD)", False, False),
     ],
 )
-def test_words_that_a_secret_holds_give_nothing_away_unless_their_key_tells(text: str, reveals: bool) -> None:
-    masker = Masker(
-        [{"kind": "Secret", "stringData": {"DB": "shop-data", "X": "s3cr3t!value", "PASSWORD": "let-me-in"}}]
-    )
-    assert masker.reveals(text) is reveals
+def test_words_that_a_secret_holds_give_nothing_away(text: str, reveals: bool, holds: bool) -> None:
+    values = {"DB": "shop-data", "HOST": "redis-0.redis.svc", "X": "s3cr3t!value", "PASSWORD": "let-me-in"}
+    masker = Masker([{"kind": "Secret", "stringData": values}])
+    assert (masker.reveals(text), masker.holds(text)) == (reveals, holds)
+
+
+@pytest.mark.parametrize("text", ["shop-data", "eu-west-1", "v1.2.3", "10.0.0.1:5432", "Redis", "a b", "15432", "x1"])
+def test_words_names_and_numbers(text: str) -> None:
+    assert plain(text)
+
+
+@pytest.mark.parametrize("text", ["hunter2super", "Str0ngPw!", "dXNlcjpwYXNz", "0f9a8b7c6d", "zaq12wsx34edc"])
+def test_more_than_words(text: str) -> None:
+    assert not plain(text)
