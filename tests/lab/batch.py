@@ -18,7 +18,8 @@ from lab.twin import Twin
 from lab.twin.api import Api
 from tests.lab.clients import get
 from tests.lab.operate import NAMESPACE, Operator, Preview, named
-from tests.lab.rows import ROWS, Expected, Row, change_program
+from tests.lab.row import Expected, Row
+from tests.lab.rows import ROWS, change_program
 
 _ALLOCATED = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
 _CONTROLLERS = "deployment.kubernetes.io"

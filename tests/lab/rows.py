@@ -5,13 +5,25 @@ Every row has an object of its own, so that all can be done at once, and each be
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tests.lab.operate import NAMESPACE, encoded
+from tests.lab.row import (
+    HEAL,
+    POD,
+    REPORT,
+    Expected,
+    Row,
+    container,
+    deployment,
+    json_patch,
+    main,
+    patch,
+    pods,
+    set_env,
+)
 
 UNI = "first line\n  second: ünïcödé ☃ 漢字\n\nlast\n"
 UNI_BY_HAND = "first line\n  second: by hand ☠\n"
@@ -19,85 +31,12 @@ LONG, LONG_BY_HAND = "x" * 5000, "y" * 6000
 HAND_SECRET = "set-by-hand-0f9a7c"
 FOREIGN_SECRET = "intruder-51c2e8"
 ENV_SECRET = "typed-in-clear-7d31"
+SEALED = "sealed-value-2c90"
+SIGN = "a rocket: \N{ROCKET}\x85\n"
+HOLD = "example.com/hold"
 TLS_KEY = "-----BEGIN KEY-----\nbG9uZyBzZWNyZXQga2V5\n-----END KEY-----\n"
 OLD_IMAGE = "localhost:30500/flowmaster/agent-service:r40"
 OWN_ADDRESS, OTHER_ADDRESS, ANOTHER_ADDRESS = "10.43.60.60", "10.43.77.77", "10.43.78.78"
-HEAL, REPORT = "heal", "report"
-POD = "spec.template.spec."
-
-
-@dataclass(frozen=True)
-class Expected:
-    """One finding. A pattern stands for a value that is not known before; None for no value at all."""
-
-    cls: str
-    path: str
-    live: Any = None
-    declared: Any = None
-    manager: str | None = None
-    action: str = HEAL
-
-
-@dataclass(frozen=True)
-class Row:
-    """One change by hand. `commands` are kubectl's; `undo` are those that a person undoes it with, where up does not.
-
-    With an `address`, the object is deleted and made again from the same manifest, with that ClusterIP.
-    """
-
-    object: str
-    commands: Sequence[Sequence[str]]
-    findings: tuple[Expected, ...]
-    undo: Sequence[Sequence[str]] = ()
-    address: str = ""
-
-    @property
-    def healed(self) -> bool:
-        """Whether up undoes all of it."""
-        return all(finding.action == HEAL for finding in self.findings)
-
-
-def main(name: str) -> str:
-    """The path of a service's container."""
-    return f"{POD}containers[{name}]"
-
-
-def patch(resource: str, body: dict[str, Any], manager: str = "kubectl-patch") -> tuple[str, ...]:
-    """kubectl patch, with lists merged by their names."""
-    return (
-        "patch",
-        *resource.split("/"),
-        "--type=strategic",
-        "--patch",
-        json.dumps(body),
-        f"--field-manager={manager}",
-    )
-
-
-def json_patch(resource: str, *operations: dict[str, Any]) -> tuple[str, ...]:
-    """kubectl patch, step by step."""
-    return ("patch", *resource.split("/"), "--type=json", "--patch", json.dumps(operations))
-
-
-def pods(name: str, spec: dict[str, Any], manager: str = "kubectl-patch") -> tuple[str, ...]:
-    """kubectl patch of a Deployment's pods."""
-    return patch(f"deployment/{name}", {"spec": {"template": {"spec": spec}}}, manager)
-
-
-def container(name: str, fields: dict[str, Any], manager: str = "kubectl-patch") -> tuple[str, ...]:
-    """kubectl patch of a Deployment's container."""
-    return pods(name, {"containers": [{"name": name, **fields}]}, manager)
-
-
-def set_env(name: str, *words: str) -> tuple[str, ...]:
-    """kubectl set env."""
-    return ("set", "env", f"deployment/{name}", *words)
-
-
-def deployment(name: str, command: Sequence[str], *findings: Expected) -> Row:
-    """A row about a Deployment."""
-    return Row(f"Deployment/{name}", [command], findings)
-
 
 SIDECAR = {"name": "sidecar", "image": OLD_IMAGE, "imagePullPolicy": "IfNotPresent"}
 INIT = {**SIDECAR, "name": "prepare", "command": ["/service", "sleep", "10ms"]}
@@ -198,6 +137,15 @@ OF_DEPLOYMENTS = {
         "process-analytics", ("delete", "deployment", "process-analytics", "--wait=false"),
         Expected("drift", "", None, "image localhost:30500/flowmaster/process-analytics:latest"),
     ),
+    "value into a reference, where the state is encrypted": deployment(
+        "data-intelligence",
+        json_patch("deployment/data-intelligence", {
+            "op": "replace", "path": "/spec/template/spec/containers/0/env/1",
+            "value": {"name": "MODE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}}),
+        Expected("drift", f"{main('data-intelligence')}.env[MODE]",
+                 {"name": "MODE", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
+                 {"name": "MODE", "value": "plain"}, "kubectl-patch"),
+    ),
     "secret typed in as env": deployment(
         "service-registry", set_env("service-registry", f"DB_PASSWORD={ENV_SECRET}"),
         Expected("foreign", f"{main('service-registry')}.env[DB_PASSWORD]",
@@ -241,6 +189,20 @@ OF_SERVICES = {
         (Expected("drift", "spec.clusterIP", ANOTHER_ADDRESS, re.compile(r"10\.43\.\d+\.\d+"), "kubectl-create"),),
         address=ANOTHER_ADDRESS,
     ),
+    "label by somebody whose name begins like the provider's": Row(
+        "Service/frontend",
+        [("label", "service/frontend", "team=blue", "--field-manager=pulumi-kubernetes-1a2b3c4d")],
+        (Expected("foreign", "metadata.labels[team]", "blue", None, "pulumi-kubernetes-1a2b3c4d"),),
+    ),
+    "label by somebody under this program's name": Row(
+        "Service/api-gateway", [("label", "service/api-gateway", "team=blue", "--field-manager=flowmaster")],
+        (Expected("foreign", "metadata.labels[team]", "blue", None, "flowmaster"),),
+    ),
+    "finalizer": Row(
+        "Service/execution-engine", [patch("service/execution-engine", {"metadata": {"finalizers": [HOLD]}})],
+        (Expected("foreign", f"metadata.finalizers[{HOLD}]", HOLD, None, "kubectl-patch", REPORT),),
+        [patch("service/execution-engine", {"metadata": {"finalizers": None}})],
+    ),
     "externalName": Row(
         "Service/arangodb", [patch("service/arangodb", {"spec": {"externalName": "elsewhere.example.com"}})],
         (Expected("drift", "spec.externalName", "elsewhere.example.com", "arangodb.databases.svc.cluster.local",
@@ -276,6 +238,27 @@ OF_CONFIGURATION = {
     "Secret deleted": Row(
         "Secret/certificates", [("delete", "secret", "certificates")],
         (Expected("drift", "", None, "1 key: TLS_KEY"),),
+    ),
+    "ConfigMap with a rare character deleted": Row(
+        "ConfigMap/signs", [("delete", "configmap", "signs")], (Expected("drift", "", None, "1 key: sign"),)
+    ),
+    "ConfigMap made immutable": Row(
+        "ConfigMap/fixed", [patch("configmap/fixed", {"immutable": True})],
+        (Expected("foreign", "immutable", True, None, "kubectl-patch"),),
+    ),
+    "binary data into data": Row(
+        "ConfigMap/bytes", [patch("configmap/bytes", {"binaryData": None, "data": {"raw": "text"}})],
+        (Expected("drift", "binaryData[raw]", None, "AAEC"),
+         Expected("foreign", "data[raw]", "text", None, "kubectl-patch")),
+    ),
+    "immutable Secret made again with other data": Row(
+        "Secret/seal",
+        [("delete", "secret", "seal"), ("create", "secret", "generic", "seal", f"--from-literal=TLS_KEY={HAND_SECRET}"),
+         patch("secret/seal", {"immutable": True})],
+        (Expected("drift", "data[TLS_KEY]", f"(secret, {len(HAND_SECRET)} bytes, changed)",
+                  f"(secret, {len(TLS_KEY)} bytes)", "kubectl-create"),
+         Expected("drift", "metadata.labels[app.kubernetes.io/managed-by]", None, "pulumi"),
+         Expected("drift", f"metadata.labels[{LABEL_PART_OF}]", None, "flowmaster")),
     ),
     "namespace labelled": Row(
         f"Namespace/{NAMESPACE}", [("label", "namespace", NAMESPACE, "team=blue")],
@@ -339,8 +322,18 @@ def declare(catalogue: dict[str, Any]) -> None:
         "env": {"FIRST": "1", "SECOND": "2", "THIRD": "3"},
         "extraPorts": [{"name": "metrics", "port": 9110}],
     }
-    catalogue["configMaps"]["texts"] = {"data": {"message.txt": UNI, "long": LONG}}
-    catalogue["secrets"]["certificates"] = {"keys": ["TLS_KEY"]}
+    services["data-intelligence"]["env"] = {"TOKEN": {"sealed": True}, "MODE": "plain"}
+    catalogue["configMaps"] |= {
+        "texts": {"data": {"message.txt": UNI, "long": LONG}},
+        "signs": {"data": {"sign": SIGN}},
+        "fixed": {"data": {"a": "b"}},
+        "bytes": {"binaryData": {"raw": "AAEC"}},
+    }
+    catalogue["secrets"] |= {
+        "certificates": {"keys": ["TLS_KEY"]},
+        "seal": {"keys": ["TLS_KEY"], "immutable": True},
+        "nothing": {"keys": []},
+    }
 
 
 def change_program(catalogue: dict[str, Any]) -> None:

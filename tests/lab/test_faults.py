@@ -306,6 +306,29 @@ def test_an_approval_is_handed_over_by_its_fingerprint(changed: Operator) -> Non
     assert told(changed.report()) == []
 
 
+def test_a_deleted_object_that_is_held_is_waited_for_and_nobody_s_finalizer_is_taken_away(
+    changed: Operator, begin: Callable[..., Update]
+) -> None:
+    hold = {"metadata": {"finalizers": ["example.com/hold"]}}
+    changed.kubectl("patch", "service", "websocket-gateway", "--patch", json.dumps(hold))
+    changed.kubectl("delete", "service", "websocket-gateway", "--wait=false")
+    was = changed.get("Service/websocket-gateway")["metadata"]
+    assert told(changed.report()) == sorted([*DRIFT, ("drift", "Service/websocket-gateway", "")])
+    [line] = changed.preview().about("Service/websocket-gateway")
+    assert "being deleted, held by finalizer example.com/hold" in line
+    refused = changed.up(code=None)
+    assert refused.code != 0
+    assert "is being deleted, but is still there after 30 s, held by finalizer example.com/hold" in refused.text
+    assert changed.get("Service/websocket-gateway")["metadata"]["finalizers"] == ["example.com/hold"]
+    assert told(changed.report()) == [("drift", "Service/websocket-gateway", "")]
+    update = begin()
+    update.reached(r"websocket-gateway updating")
+    changed.kubectl("patch", "service", "websocket-gateway", "--patch", json.dumps({"metadata": {"finalizers": None}}))
+    assert update.process.wait(120) == 0
+    assert changed.get("Service/websocket-gateway")["metadata"]["uid"] != was["uid"]
+    finishes(changed)
+
+
 def answer_yes(operator: Operator, meanwhile: Callable[[], object]) -> str:
     """`pulumi up` at a terminal: wait for its question, do something else, then say yes; returns all it said."""
     ours, theirs = pty.openpty()
