@@ -35,7 +35,7 @@ class Recorder(pulumi.runtime.Mocks):
         return {r.name: r.inputs for r in self.resources if r.typ == typ}
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_leftovers() -> Iterator[None]:
     """Buries what the engine leaves behind. Done by chance while Python parses a module, it makes the parser fail."""
     yield

@@ -71,10 +71,17 @@ def _by_nature(operator: Operator) -> None:
     operator.kubectl(
         "annotate", "deployment/prompt-engineering", "example.com/since=2026-02-08T07:00:00Z", "--overwrite"
     )
+    set_finalizers(operator, ["example.com/hold"])
     container = operator.get("Deployment/websocket-gateway")["spec"]["template"]["spec"]["containers"][0]
     where = "/spec/template/spec/containers/0"
     _turn_round(operator, "deployment", {f"{where}/{name}": container[name] for name in ("env", "ports")})
     _turn_round(operator, "service", {"/spec/ports": operator.get("Service/websocket-gateway")["spec"]["ports"]})
+
+
+def set_finalizers(operator: Operator, names: list[str] | None) -> None:
+    """What a controller puts on an object that it has something to tidy up for, here a Service."""
+    patch = json.dumps({"metadata": {"finalizers": names}})
+    operator.kubectl("patch", "service", "execution-engine", "--type=merge", "--patch", patch)
 
 
 def _turn_round(operator: Operator, kind: str, lists: dict[str, list[Any]]) -> None:

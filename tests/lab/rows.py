@@ -33,7 +33,6 @@ FOREIGN_SECRET = "intruder-51c2e8"
 ENV_SECRET = "typed-in-clear-7d31"
 SEALED = "sealed-value-2c90"
 SIGN = "a rocket: \N{ROCKET}\x85\n"
-HOLD = "example.com/hold"
 TLS_KEY = "-----BEGIN KEY-----\nbG9uZyBzZWNyZXQga2V5\n-----END KEY-----\n"
 OLD_IMAGE = "localhost:30500/flowmaster/agent-service:r40"
 OWN_ADDRESS, OTHER_ADDRESS, ANOTHER_ADDRESS = "10.43.60.60", "10.43.77.77", "10.43.78.78"
@@ -197,11 +196,6 @@ OF_SERVICES = {
     "label by somebody under this program's name": Row(
         "Service/api-gateway", [("label", "service/api-gateway", "team=blue", "--field-manager=flowmaster")],
         (Expected("foreign", "metadata.labels[team]", "blue", None, "flowmaster"),),
-    ),
-    "finalizer": Row(
-        "Service/execution-engine", [patch("service/execution-engine", {"metadata": {"finalizers": [HOLD]}})],
-        (Expected("foreign", f"metadata.finalizers[{HOLD}]", HOLD, None, "kubectl-patch", REPORT),),
-        [patch("service/execution-engine", {"metadata": {"finalizers": None}})],
     ),
     "externalName": Row(
         "Service/arangodb", [patch("service/arangodb", {"spec": {"externalName": "elsewhere.example.com"}})],

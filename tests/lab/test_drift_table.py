@@ -57,6 +57,8 @@ def batch(operator: Operator) -> Batch:
 @pytest.fixture(scope="module")
 def healthy(operator: Operator, batch: Batch) -> Operator:
     """The same server, once people have undone what up leaves to them."""
+    assert operator.get("Service/execution-engine")["metadata"]["finalizers"] == ["example.com/hold"]
+    table.set_finalizers(operator, None)
     operator.kubectl_all([command for row in ROWS.values() if row.undo for command in row.undo if not row.healed])
     until(lambda: told(operator.report()) == [], "clean", 60)
     return operator
@@ -134,6 +136,7 @@ def named_so(row: Row) -> str:
         pytest.param("Deployment/websocket-gateway", id="order of env and ports"),
         pytest.param("Service/websocket-gateway", id="order of a Service's ports"),
         pytest.param("Deployment/process-linking", id="controller-set and defaulted fields"),
+        pytest.param("Service/execution-engine", id="a controller's finalizer"),
     ],
 )
 def test_what_a_healthy_server_does_is_no_finding(batch: Batch, resource: str) -> None:
