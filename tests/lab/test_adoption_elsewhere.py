@@ -283,7 +283,7 @@ def test_a_namespace_that_somebody_else_made_stays_as_it_is(elsewhere: Operator)
     for listed in UNMANAGED:
         assert listed in said
     assert "reads ConfigMap/kube-root-ca.crt, which is not managed" in said
-    assert "web: API_TOKEN, CONNECTION, COPY, side.DB_PASSWORD" in " ".join(said.split())
+    assert "web: side.DB_PASSWORD, API_TOKEN, CONNECTION, COPY" in " ".join(said.split())
     elsewhere.up("--stack", "elsewhere")
     after = _of_namespace(elsewhere)
     assert set(after) == set(before)
