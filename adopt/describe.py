@@ -114,7 +114,7 @@ def _not_managed(ref: ObjectRef, body: Body, masker: Masker) -> str | None:
     if owners:
         return f"made by {owners[0]['kind']}/{owners[0]['name']}"
     if ref.kind not in _MANAGED:
-        return f"a {ref.kind} is not managed by this program"
+        return "of a kind that is not managed"
     return _unfit(ref, body, masker)
 
 

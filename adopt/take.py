@@ -94,7 +94,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
     _refuse_revealed(description, live)
     rest = inventory.others(api, live)
     description.unmanaged += [
-        (ref, f"a {ref.kind} ({version}) is not managed by this program") for ref, version in rest.objects
+        (ref, f"of a kind that is not managed, {ref.kind} of {version}") for ref, version in rest.objects
     ]
     description.unread += rest.unread
     adopted = _settings(settings, description, identity(api))

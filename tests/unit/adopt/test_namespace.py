@@ -137,4 +137,4 @@ def test_a_service_whose_port_no_field_says_is_kept_as_it_is() -> None:
 def test_a_pod_that_nobody_makes_again_is_listed() -> None:
     bare = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare"}, "spec": {"containers": []}}
     owned = {**bare, "metadata": {"name": "web-1", "ownerReferences": [{"kind": "ReplicaSet", "name": "web"}]}}
-    assert unmanaged(described(bare, owned)) == {"Pod/bare": "a Pod is not managed by this program"}
+    assert unmanaged(described(bare, owned)) == {"Pod/bare": "of a kind that is not managed"}
