@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -13,6 +15,7 @@ from components.compose_phase import ComposeImages, ComposePhase, ComposeSitePro
 from components.flowmaster import FlowMaster
 from components.kubernetes import KubernetesObject
 from components.nginx_site import NginxSite
+from components.volumes import wait_until_known
 from config.compose import Phase
 from drift.finding import ABSENT, FindingClass
 from drift.report.values import declared, on_server
@@ -36,6 +39,8 @@ class ComposeProjectArgs:
     """What is to be put right on the server, a line each."""
     front_drift: Sequence[str] = ()
     """The same of nginx."""
+    volume_known: Callable[[str], None] = field(default=lambda _: None)
+    """Waits until Kubernetes knows a PersistentVolume (:mod:`components.volumes`)."""
 
 
 class ComposeProject(Component):
@@ -84,13 +89,14 @@ class ComposeProject(Component):
         )
         made: list[pulumi.Resource] = [images]
         pending = [b for b in translation.bodies if b["kind"] != "Deployment"]
-        volumes: dict[str, pulumi.Resource] = {}
+        volumes: dict[str, KubernetesObject] = {}
         for body in sorted(pending, key=lambda b: b["kind"] not in _FIRST):
-            # a claim that is there before its volume is bound to it only when the controller looks through all of them
             volume = volumes.get(body.get("spec", {}).get("volumeName"))
-            made.append(KubernetesObject(body, self.child(depends_on=[images, *([volume] if volume else [])])))
+            needed: list[pulumi.Resource] = [images, *([volume] if volume else [])]
+            found = KubernetesObject(_after(volume, body, args) if volume else body, self.child(depends_on=needed))
+            made.append(found)
             if body["kind"] == "PersistentVolume":
-                volumes[body["metadata"]["name"]] = made[-1]
+                volumes[body["metadata"]["name"]] = found
             if body["kind"] == "Service":
                 self._note_address(args, body["metadata"]["name"], made[-1])
         deployments = [b for b in translation.bodies if b["kind"] == "Deployment"]
@@ -133,6 +139,19 @@ class ComposeProject(Component):
         )
 
 
+def _after(volume: KubernetesObject, claim: Body, args: ComposeProjectArgs) -> Body:
+    """The claim, made once Kubernetes knows its volume."""
+    if pulumi.runtime.is_dry_run():
+        return claim
+    name = claim["spec"]["volumeName"]
+
+    async def wait(_: object) -> str:
+        await asyncio.to_thread(args.volume_known, name)
+        return str(name)
+
+    return {**claim, "spec": {**claim["spec"], "volumeName": volume.metadata.apply(wait)}}
+
+
 def of_server(
     server: Server, project: Declared, flowmaster: FlowMaster, opts: pulumi.ResourceOptions
 ) -> ComposeProject:
@@ -161,6 +180,7 @@ def of_server(
         addresses={s: a for s, a in known.items() if project.moved.objects[s] not in made_again},
         drift=lines,
         front_drift=fronts,
+        volume_known=partial(wait_until_known, server.settings.stack.cluster),
     )
     options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[flowmaster.space]))
     return ComposeProject(project.name, args, options)

@@ -69,6 +69,21 @@ def test_in_the_cluster_everything_is_declared(engine: Recorder, demo: Settings,
         policy.check_resource(resource.typ, resource.name, resource.inputs, "flowmaster")
 
 
+def test_a_claim_is_made_once_its_volume_is_known(engine: Recorder, demo: Settings) -> None:
+    asked: list[tuple[str, list[str]]] = []
+
+    def known(name: str) -> None:
+        asked.append((name, [r.typ.rpartition(":")[2] for r in engine.resources]))
+
+    run(declared(demo, Phase.CLUSTER), volume_known=known)
+    [(name, kinds)] = asked
+    [claim] = engine.of("kubernetes:core/v1:PersistentVolumeClaim").values()
+    [volume] = engine.of("kubernetes:core/v1:PersistentVolume").values()
+    assert name == claim["spec"]["volumeName"] == volume["metadata"]["name"]
+    assert "PersistentVolume" in kinds
+    assert "PersistentVolumeClaim" not in kinds
+
+
 def test_known_addresses_are_taken_as_they_are(engine: Recorder, demo: Settings) -> None:
     run(declared(demo, Phase.CLUSTER), addresses={"backend": "10.43.0.5"})
     site = engine.of(f"{DYNAMIC}NginxSite")["compose-shop"]
