@@ -62,11 +62,18 @@ class Update:
 
     def reached(self, pattern: str, seconds: float = 120) -> None:
         """Wait until it has said so."""
+        assert self.comes_to(pattern, seconds), f"it ended before {pattern}:\n{self.text}"
+
+    def comes_to(self, pattern: str, seconds: float = 120) -> bool:
+        """Wait until it has said so; False where it ended well without."""
         deadline = time.monotonic() + seconds
         while not re.search(pattern, self.text):
-            assert self.process.poll() is None, f"it ended before {pattern}:\n{self.text}"
+            if self.process.poll() is not None:
+                assert self.ended() == 0, self.text
+                return re.search(pattern, self.text) is not None
             assert time.monotonic() < deadline, self.text
             time.sleep(0.02)
+        return True
 
     def kill(self) -> None:
         """End the CLI as the kernel does when memory runs out; its children are left to themselves."""

@@ -15,11 +15,15 @@ from tests.lab.server import Server
 from tests.lab.test_faults import Update
 
 
-def kill_at(operator: Operator, begun: list[Update], step: int, *, everything: bool) -> Update:
-    """Begin an update, and kill it when it says that it is at a step: all of it, or the command alone."""
+def kill_at(operator: Operator, begun: list[Update], step: int, *, everything: bool) -> bool:
+    """Begin an update, and kill it when it says that it is at a step: all of it, or the command alone.
+
+    False where it ended well without: what was left of the one before had done that step.
+    """
     update = Update(operator)
     begun.append(update)
-    update.reached(rf"ComposePhase sdx updating[\s\S]*sdx: step {step} of ", 180)
+    if not update.comes_to(rf"ComposePhase sdx updating[\s\S]*sdx: step {step} of ", 180):
+        return False
     update.kill()
     if everything:
         for child in update.children:
@@ -27,7 +31,7 @@ def kill_at(operator: Operator, begun: list[Update], step: int, *, everything: b
                 os.kill(child, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-    return update
+    return True
 
 
 def be_in(operator: Operator, server: Server, word: Phase) -> None:
@@ -58,18 +62,22 @@ def killed(
     steps: Sequence[int],
     *,
     end: Phase,
+    alone: bool = True,
 ) -> None:
     """Killed at a step of a move, at a later one the next time and so on, it is finished or taken back by a last run.
 
     :param way: from where to where it goes.
-    :param steps: where, in rising order; at an even step all of the update is killed, else its command alone.
+    :param steps: where, in rising order; all of the update is killed there.
     :param end: where the stack says that it is to be, after the last kill.
+    :param alone: whether at odd steps its command alone is killed, so that its provider goes on by itself.
     """
     be_in(operator, server, way[0])
     phase(operator, way[1], skip=False)
     with Users(server.access.address) as users:
         for step in steps:
-            kill_at(operator, begun, step, everything=step % 2 == 0)
+            if not kill_at(operator, begun, step, everything=not alone or step % 2 == 0):
+                assert step > steps[0]
+                break
             time.sleep(0.5)
             assert (users.wrong, users.refused_reads) == ([], []), f"after the kill at step {step}"
             operator.run("flowmaster", "unlock")
