@@ -82,7 +82,8 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
     :raises HostError: where the stack has sites of nginx, and the server cannot be read over SSH.
     """
     host = source.start(settings)
-    _refuse_secrets(live)
+    masker = Masker(body for _, body in live.of("Secret"))
+    _refuse_secrets(live, masker)
     try:
         description = describe(live, settings.catalogue.registry, dict(images(live)))
     except NotSayableError as err:
@@ -91,7 +92,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
             "taking it over would change it",
             "report this with the object; everything is as it was",
         ) from err
-    _refuse_revealed(description, live)
+    _refuse_revealed(description, masker)
     rest = inventory.others(api, live)
     description.unmanaged += [
         (ref, f"of a kind that is not managed, {ref.kind} of {version}") for ref, version in rest.objects
@@ -119,9 +120,8 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
     )
 
 
-def _refuse_secrets(live: reader.LiveState) -> None:
+def _refuse_secrets(live: reader.LiveState, masker: Masker) -> None:
     """Refuse secrets where they can neither be sealed nor left out: in the namespace itself."""
-    masker = Masker(body for _, body in live.of("Secret"))
     for ref, body in live.of("Namespace"):
         if places := in_the_clear(body, masker):
             raise AdoptionError(
@@ -131,9 +131,9 @@ def _refuse_secrets(live: reader.LiveState) -> None:
             )
 
 
-def _refuse_revealed(description: Description, live: reader.LiveState) -> None:
+def _refuse_revealed(description: Description, masker: Masker) -> None:
     """Refuse secrets at places where nobody would look for one, so that none was sealed."""
-    place = revealed(description.catalogue, Masker(body for _, body in live.of("Secret")))
+    place = revealed(description.catalogue, masker)
     if place is not None:
         raise AdoptionError(
             f"a secret stands in the clear in what would be {place} of the catalogue",

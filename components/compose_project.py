@@ -98,7 +98,7 @@ class ComposeProject(Component):
             if body["kind"] == "PersistentVolume":
                 volumes[body["metadata"]["name"]] = found
             if body["kind"] == "Service":
-                self._note_address(args, body["metadata"]["name"], made[-1])
+                self._note_address(args, body["metadata"]["name"], found)
         deployments = [b for b in translation.bodies if b["kind"] == "Deployment"]
         return [*made, *(self._deployment(args, body, images, made) for body in deployments)]
 

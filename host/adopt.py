@@ -88,14 +88,8 @@ def _served(content: str) -> str:
     return "; ".join(servers) or "no server"
 
 
-def _every(directives: Iterable[Directive]) -> Iterator[Directive]:
-    for directive in directives:
-        yield directive
-        yield from _every(directive.get("block", ()))
-
-
 def _refuse_unreadable(name: str, directives: Iterable[Directive]) -> None:
-    for directive in _every(directives):
+    for directive in meaning.every(directives):
         # what the parser puts in their place
         if any("\N{REPLACEMENT CHARACTER}" in word for word in directive["args"]):
             what = f"{directive['directive']} has bytes that are no UTF-8"
@@ -108,7 +102,7 @@ def _exposed(directive: Directive) -> bool:
 
 
 def _refuse_credentials(name: str, directives: Iterable[Directive]) -> None:
-    for directive in _every(directives):
+    for directive in meaning.every(directives):
         if _exposed(directive):
             what = " ".join([directive["directive"], *directive["args"][: len(directive["args"]) > 1]])
             raise refused(
@@ -122,11 +116,11 @@ def _refuse_credentials(name: str, directives: Iterable[Directive]) -> None:
 
 def _comments(directives: Iterable[Directive]) -> Iterator[str]:
     """The comments; a directive that was commented out may hold a credential, and is then told by its name alone."""
-    for directive in _every(directives):
+    for directive in meaning.every(directives):
         if directive["directive"] == "#":
             text = str(directive["comment"]).strip()
             try:
-                exposed = next(filter(_exposed, _every(meaning.parse(text))), None)
+                exposed = next(filter(_exposed, meaning.every(meaning.parse(text))), None)
             except meaning.SyntaxProblem:
                 exposed = None
             yield text if exposed is None else f"{exposed['directive']} {credentials.HIDDEN}"

@@ -58,7 +58,7 @@ def check(name: str, content: str) -> None:
             "correct the directive: nginx would not take it either",
         ) from err
     site = _Site(name)
-    every = list(_all(directives))
+    every = [d for d in meaning.every(directives) if d["directive"] != "#"]
     for directive in every:
         if directive["directive"] == "set" and len(directive["args"]) == 2:
             site.values[directive["args"][0].strip("${}").lower()].append(directive["args"][1])
@@ -67,13 +67,6 @@ def check(name: str, content: str) -> None:
         if _FILE.search(directive["directive"]):
             _check_files(site, directive)
         _check_ports(site, directive)
-
-
-def _all(directives: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for directive in directives:
-        if directive["directive"] != "#":
-            yield directive
-            yield from _all(directive.get("block", []))
 
 
 def _spelled(word: str, site: _Site, depth: int = _DEPTH) -> Iterator[str]:

@@ -8,8 +8,8 @@ from typing import Any
 from config.compose import SEALED, ComposeService, Phase
 from drift.compare import compare
 from drift.finding import ABSENT, Change, Finding, FindingClass, ObjectRef
-from drift.host import credentials, meaning
-from drift.host.findings import revision
+from drift.host import meaning
+from drift.host.findings import of_difference
 from drift.kubernetes.secrets import Masker
 from host.nginx import HostState
 from migration import front
@@ -181,16 +181,4 @@ def _front(
         return
     before = meaning.meaning(applied[site]) if site in applied else ABSENT
     for difference in compare(meaning.meaning(declared), live, before):
-        told, hidden_live = credentials.shown(difference.path, difference.live, masker)
-        meant, hidden = credentials.shown(difference.path, difference.declared, masker)
-        yield Finding(
-            difference.cls or FindingClass.DRIFT,
-            ref,
-            credentials.where(difference.path, masker),
-            difference.change,
-            live=told,
-            declared=meant,
-            when=file.changed,
-            secret=hidden or hidden_live,
-            revision=revision(difference.live) if hidden_live else "",
-        )
+        yield of_difference(ref, difference, file, masker, difference.cls or FindingClass.DRIFT)

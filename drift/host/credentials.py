@@ -19,6 +19,8 @@ _WHOLE = frozenset({"secure_link_secret", "secure_link_md5"})
 _ORIGIN = re.compile(r"^\$?\{?(?:(?:sent_|upstream_)?http_|arg_|cookie_)?")
 _VARIABLE = re.compile(r"\$(?:\{\w+\}|\w+)")
 _SCHEME = re.compile(r"^[\s^]*(?:basic|bearer|digest|negotiate|token)\b", re.IGNORECASE)
+_BY_FORM = Masker()
+"""Knows no Secret: hides what its own form says is one."""
 _SWITCHES = frozenset({"", "0", "1", "on", "off", "yes", "no", "true", "false"})
 
 
@@ -38,7 +40,7 @@ def masked(directive: str, words: Sequence[str]) -> list[str]:
         return [first, HIDDEN]
     if directive in _WHOLE and _in_the_clear(words):
         return [HIDDEN]
-    return [Masker().text(word) for word in words]
+    return [_BY_FORM.text(word) for word in words]
 
 
 def _in_the_clear(words: Sequence[str]) -> bool:

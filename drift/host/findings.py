@@ -131,19 +131,26 @@ def _difference(name: str, site: Site, file: File, found: Difference, now: Situa
             note = f"no Service has the address {address}; {location.service} " + (
                 f"has {now.addresses[location.service]}" if location.service in now.addresses else "is not there"
             )
-    live, hidden_live = credentials.shown(found.path, found.live, now.masker)
-    declared, hidden = credentials.shown(found.path, found.declared, now.masker)
+    return of_difference(reference(name), found, file, now.masker, cls, note)
+
+
+def of_difference(
+    ref: ObjectRef, found: Difference, file: File, masker: Masker, cls: FindingClass, note: str = ""
+) -> Finding:
+    """What differs in a site's file as a finding, with credentials hidden."""
+    live, hidden_live = credentials.shown(found.path, found.live, masker)
+    declared, hidden = credentials.shown(found.path, found.declared, masker)
     return Finding(
         cls,
-        reference(name),
-        credentials.where(found.path, now.masker),
+        ref,
+        credentials.where(found.path, masker),
         found.change,
         live=live,
         declared=declared,
         when=file.changed,
         note=note,
         secret=hidden or hidden_live,
-        revision=revision(found.live) if hidden_live else "",
+        revision=_revision(found.live) if hidden_live else "",
     )
 
 
@@ -153,7 +160,7 @@ def _known(now: Situation, location: Location) -> set[str]:
     return {f"{a.partition(':')[0]}:{location.port}" if location.port else a for a in addresses}
 
 
-def revision(value: Any) -> str:
+def _revision(value: Any) -> str:
     """What tells one hidden value from another without saying it."""
     return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()[:8]
 

@@ -60,6 +60,13 @@ def parse(text: str) -> list[dict[str, Any]]:
     return list(config["parsed"])
 
 
+def every(directives: Iterable[Directive]) -> Iterator[Directive]:
+    """Directives and all that stand in their blocks, as they stand in the file, comments included."""
+    for directive in directives:
+        yield directive
+        yield from every(directive.get("block", ()))
+
+
 def readable(text: str) -> str:
     """A file's text as it can be shown and kept: bytes that are no UTF-8 are written out, such as ``\\xf6``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

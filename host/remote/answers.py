@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from host.remote.common import Json, master
-from host.remote.loaded import newer, tested
+from host.remote.loaded import config_files, newer, tested
 
 GATEWAY_ERRORS = frozenset({502, 504})
 """What nginx says where the service behind it does not answer. Any other status comes from the service itself."""
@@ -22,13 +22,14 @@ _ONCE = 5.0
 
 def check(request: Json) -> Json:
     """Whether nginx runs, takes its whole configuration, has read it, and every location answers. Changes nothing."""
-    code, words = tested("-q")
+    paths = config_files()
+    code, words = tested(paths, "-q")
     pid = master()
     return {
         "valid": code == 0,
         "words": words,
         "running": pid is not None,
-        "newer": newer(pid) if pid is not None else [],
+        "newer": newer(pid, paths) if pid is not None else [],
         "answers": ask(request["checks"], float(request.get("patience", PATIENCE))),
     }
 

@@ -36,7 +36,7 @@ from host.remote.common import (
     serving,
     sync,
 )
-from host.remote.loaded import newer, plain, remember_loaded, tested
+from host.remote.loaded import config_files, newer, plain, remember_loaded, tested
 from host.remote.places import Place
 
 LOCK = RUN + "/lock"
@@ -97,7 +97,7 @@ class _Change:
         self._check()
         written = self._differs()
         pid = master()
-        if not written and pid is not None and not newer(pid):
+        if not written and pid is not None and not newer(pid, config_files()):
             return {"changed": False, "reloaded": False, "failing": []}
         if written:
             self._check_place()
@@ -186,7 +186,7 @@ class _Change:
         words = plain(words)
         if code != 0:
             self._drop_candidate()
-            if tested("-q")[0] != 0:
+            if tested(config_files(), "-q")[0] != 0:
                 raise Refused("foreign", f"nginx's configuration is not valid, and was not before: {words}")
             raise Refused("test", words)
 

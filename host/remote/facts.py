@@ -30,16 +30,17 @@ DOCKER_SOCKET = "/var/run/docker.sock"
 
 def read(request: Json) -> Json:
     """The facts. `sites` are the names of the sites asked about; `containers` asks Docker for what it runs."""
+    paths = config_files()
     with ThreadPoolExecutor(3) as pool:
         # these two wait for other processes, so they run beside the rest
-        testing = pool.submit(tested)
+        testing = pool.submit(tested, paths)
         containers = pool.submit(_containers) if request.get("containers") else None
-        facts = {"time": time.time(), "hostname": socket.gethostname(), "files": _files(request["sites"])}
+        facts = {"time": time.time(), "hostname": socket.gethostname(), "files": _files(paths, request["sites"])}
         problems = {name: Place(name).problem for name in request["sites"]}
         facts["addresses"] = _addresses()
         facts["problems"] = {name: words for name, words in problems.items() if words}
         code, words = testing.result()
-        facts["nginx"] = _nginx(code, words, request.get("ports", []))
+        facts["nginx"] = _nginx(code, words, paths, request.get("ports", []))
         if containers is not None:
             facts["containers"] = containers.result()
     return facts
@@ -61,22 +62,22 @@ def _addresses() -> list[str]:
     return list(found)
 
 
-def _files(sites: list[str]) -> Json:
+def _files(paths: list[str], sites: list[str]) -> Json:
     owners = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()}
     groups = {entry.gr_gid: entry.gr_name for entry in grp.getgrall()}
-    wanted = [*config_files(), *(f"{folder}/{name}" for folder in (ENABLED, AVAILABLE) for name in sites)]
+    wanted = [*paths, *(f"{folder}/{name}" for folder in (ENABLED, AVAILABLE) for name in sites)]
     found = {path: file_facts(path, owners, groups) for path in wanted}
     return {path: facts for path, facts in found.items() if facts is not None}
 
 
-def _nginx(code: int, words: str, ports: list[int]) -> Json:
+def _nginx(code: int, words: str, paths: list[str], ports: list[int]) -> Json:
     if code == 127 or not os.path.isdir(CONFIG):
         return {"installed": False}
     pid = master()
     facts: Json = {"installed": True, "pid": pid, "test": {"ok": code == 0, "words": words}}
     if pid is not None:
         facts["since"] = min(serving(pid).values(), default=None)
-        facts["newer"] = newer(pid)
+        facts["newer"] = newer(pid, paths)
     else:
         facts["taken"] = _taken(ports)
     return facts

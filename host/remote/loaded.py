@@ -58,10 +58,10 @@ def _follow(path: str, found: dict[str, None]) -> None:
             _follow(name, found)
 
 
-def hashes() -> dict[str, str]:
+def hashes(paths: list[str]) -> dict[str, str]:
     """The content of each of these files, as a hash."""
     found = {}
-    for path in config_files():
+    for path in paths:
         try:
             found[path] = hashlib.sha256(regular(path)).hexdigest()
         except OSError:
@@ -69,9 +69,10 @@ def hashes() -> dict[str, str]:
     return found
 
 
-def tested(*options: str) -> tuple[int, str]:
-    """nginx's own test of its configuration: exit code and words. 1 without it where it would never end."""
-    for path in config_files():
+def tested(paths: list[str], *options: str) -> tuple[int, str]:
+    """nginx's own test of its configuration, which is in these files: exit code and words. 1 without it where it would
+    never end."""
+    for path in paths:
         try:
             mode = os.stat(path).st_mode
         except OSError:
@@ -87,8 +88,9 @@ def plain(words: str) -> str:
     return _STAMP.sub(r"nginx: [\1] ", words)
 
 
-def newer(pid: int) -> list[str]:
-    """Files that are not what nginx last read: by their content where that is known, else by the time of change."""
+def newer(pid: int, paths: list[str]) -> list[str]:
+    """Of these files and those that nginx last read, the ones that are not what it then read: by their content where
+    that is known, else by the time of change."""
     current = serving(pid)
     if not current:
         return []
@@ -100,7 +102,7 @@ def newer(pid: int) -> list[str]:
         known = loaded["hashes"] if set(loaded["workers"]) & set(current) and loaded["master"] == pid else {}
     except (OSError, ValueError, KeyError):
         known = {}
-    now = hashes()
+    now = hashes(paths)
     changed = [path for path in now if (known[path] != now[path] if path in known else _changed(path) > since)]
     # what is there, but no longer included, is told by the file that included it
     return changed + [path for path in known if path not in now and not os.path.lexists(path)]
@@ -116,7 +118,7 @@ def _changed(path: str) -> float:
 
 def remember_loaded(pid: int) -> None:
     """Write down what nginx has just read."""
-    state = {"master": pid, "workers": sorted(serving(pid)), "hashes": hashes()}
+    state = {"master": pid, "workers": sorted(serving(pid)), "hashes": hashes(config_files())}
     os.makedirs(RUN, mode=0o700, exist_ok=True)
     temporary = LOADED + ".new"
     with open(temporary, "w") as stream:

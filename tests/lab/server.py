@@ -47,6 +47,15 @@ class Server:
             ),
         )
 
+    @classmethod
+    def with_old_site(cls, twin: Twin) -> Server:
+        """One whose nginx serves the old site."""
+        server = cls.of(twin)
+        server.sh("systemctl start nginx")
+        server.write(OLD)
+        assert server.answers()
+        return server
+
     def reached(self, **how: Any) -> Server:
         """The same server, reached in another way."""
         return Server(self.twin, replace(self.access, **how))
@@ -104,9 +113,10 @@ def until(what: Callable[[], bool], seconds: float = 10.0) -> None:
 
 OLD = small_site(max_body_size="1m")
 NEW = small_site(max_body_size="2m")
+FILL = "dd if=/dev/zero of=/etc/nginx/filler bs=4k 2>/dev/null || true"
 FULL_DISK = (
     "cp -a /etc/nginx /run/nginx-copy; mount -t tmpfs -o size=1m tmpfs /etc/nginx; cp -a /run/nginx-copy/. /etc/nginx;"
-    " mkdir -p /etc/nginx/.flowmaster; dd if=/dev/zero of=/etc/nginx/filler bs=4k 2>/dev/null || true"
+    f" mkdir -p /etc/nginx/.flowmaster; {FILL}"
 )
 
 

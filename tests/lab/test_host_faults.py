@@ -34,11 +34,7 @@ from tests.lab.server import (
 @pytest.fixture
 def server(empty_twin: Twin) -> Server:
     """A server whose nginx serves the old site."""
-    server = Server.of(empty_twin)
-    server.sh("systemctl start nginx")
-    server.write(OLD)
-    assert server.answers()
-    return server
+    return Server.with_old_site(empty_twin)
 
 
 def test_another_host_key_is_refused_loudly_and_nothing_is_sent(server: Server, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from lab.twin import Twin
 from tests.lab.server import (
     DEAD,
     ENABLED,
+    FILL,
     FULL_DISK,
     NEW,
     OLD,
@@ -28,11 +29,7 @@ from tests.lab.server import (
 @pytest.fixture
 def server(empty_twin: Twin) -> Server:
     """A server whose nginx serves the old site."""
-    server = Server.of(empty_twin)
-    server.sh("systemctl start nginx")
-    server.write(OLD)
-    assert server.answers()
-    return server
+    return Server.with_old_site(empty_twin)
 
 
 def test_a_site_kept_in_sites_available_stays_there(server: Server) -> None:
@@ -69,7 +66,6 @@ def test_failed_updates_and_edits_in_place_cost_no_backup(server: Server) -> Non
 
 
 def test_a_full_disk_while_the_new_site_is_asked_lets_the_old_one_back(server: Server) -> None:
-    fill = "dd if=/dev/zero of=/etc/nginx/filler bs=4k 2>/dev/null || true"
     failed: list[RefusedError] = []
 
     def change() -> None:
@@ -82,7 +78,7 @@ def test_a_full_disk_while_the_new_site_is_asked_lets_the_old_one_back(server: S
         thread = threading.Thread(target=change)
         thread.start()
         until(lambda: DEAD in server.text())
-        server.sh(fill)
+        server.sh(FILL)
         thread.join()
         assert failed[0].stage == "answer"
         assert "client_max_body_size 1m" in server.text()

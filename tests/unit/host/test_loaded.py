@@ -36,7 +36,7 @@ class Nginx:
         time.sleep(0.06)
 
     def newer(self) -> list[str]:
-        return loaded.newer(MASTER)
+        return loaded.newer(MASTER, loaded.config_files())
 
 
 @pytest.fixture
@@ -129,7 +129,10 @@ def test_only_workers_that_serve_are_remembered(nginx: Nginx) -> None:
 def test_a_pipe_is_never_opened(nginx: Nginx) -> None:
     path = str(nginx.folder / "sites-enabled/pipe")
     os.mkfifo(path)
-    assert loaded.hashes()[path] == "unreadable"
-    assert loaded.tested("-q") == (1, f"{path} is no regular file: nginx would wait for somebody to write to it")
+    assert loaded.hashes(loaded.config_files())[path] == "unreadable"
+    assert loaded.tested(loaded.config_files(), "-q") == (
+        1,
+        f"{path} is no regular file: nginx would wait for somebody to write to it",
+    )
     with pytest.raises(OSError, match="no regular file"):
         regular(path)
