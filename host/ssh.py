@@ -117,15 +117,20 @@ class Connection:
             self.wait(deadline)
         return result
 
-    def wait(self, deadline: float) -> None:
-        """Until the connection can be read, or written to where that is what libssh2 waits for."""
+    @property
+    def is_sending(self) -> bool:
+        """Whether a part of a packet still has to be sent, by asking again for what it was sent for."""
         from ssh2.session import LIBSSH2_SESSION_BLOCK_OUTBOUND
 
+        return bool(self._session.block_directions() & LIBSSH2_SESSION_BLOCK_OUTBOUND)
+
+    def wait(self, deadline: float) -> None:
+        """Until the connection can be read, or written to where that is what libssh2 waits for."""
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError
-        poll, directions = select.poll(), self._session.block_directions()
-        poll.register(self._socket, select.POLLIN | (directions & LIBSSH2_SESSION_BLOCK_OUTBOUND and select.POLLOUT))
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN | (select.POLLOUT if self.is_sending else 0))
         poll.poll(remaining * 1000)
 
     def _log_in(self, key: bytes | None) -> None:
@@ -150,28 +155,30 @@ class Command:
 
     def __init__(self, connection: Connection, channel: Any) -> None:
         self._connection, self._channel = connection, channel
-        self._output, self._errors = bytearray(), bytearray()
+        self._unsent, self._output, self._errors = bytearray(), bytearray(), bytearray()
 
     def tell(self, text: str, seconds: float = REQUEST_SECONDS) -> str | Ended:
         """Send some text, and wait for the next line that is not empty, or for the end of the command.
 
         :raises HostUnreachableError: where the connection is lost, or neither was heard in that time.
         """
+        self._unsent += text.encode()
         with self._connection.heard(seconds) as deadline:
-            return self._tell(text.encode(), deadline)
+            return self._answer(deadline)
 
-    def _tell(self, text: bytes, deadline: float) -> str | Ended:
+    def _answer(self, deadline: float) -> str | Ended:
         channel = self._channel
         while True:
-            if text:
-                text = text[channel.write(text)[1] :]
+            if self._unsent:
+                del self._unsent[: channel.write(bytes(self._unsent))[1]]
             # reading the one takes in what has come of the other, too
             while _taken(channel.read, self._output) + _taken(channel.read_stderr, self._errors):
                 pass
             if (line := self._line()) is not None:
                 return line
-            # whoever ends before it has read everything, as sudo does, has said why
-            if channel.eof():
+            # Whoever ends before it has read everything, as sudo does, has said why. A packet that was begun has to be
+            # sent first: until then libssh2 sends no other, neither the one that closes the channel.
+            if channel.eof() and not self._connection.is_sending:
                 self._connection.done(deadline, channel.close)
                 self._connection.done(deadline, channel.wait_closed)
                 return Ended(self._errors.decode("utf-8", "replace"), channel.get_exit_status())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -47,6 +48,22 @@ def test_much_goes_in_and_out(connection: Connection) -> None:
 
 def test_a_command_that_ends_without_reading_its_input_has_said_why(connection: Connection) -> None:
     assert connection.start("echo no >&2; exit 1").tell("x" * MANY) == Ended("no\n", 1)
+
+
+class HeldUp(Connection):
+    """One whose program has other things to do, and whose socket takes little at once."""
+
+    def wait(self, deadline: float) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        time.sleep(0.05)
+        super().wait(deadline)
+
+
+def test_a_command_may_end_in_the_middle_of_a_packet_to_it(server: Server) -> None:
+    """Of ten that end so, about five do in the middle of a packet; libssh2 waits for ever where that is not sent."""
+    for _ in range(10):
+        with HeldUp(server.access) as connection:
+            assert connection.start("echo no >&2; exit 1").tell("x" * MANY, seconds=10) == Ended("no\n", 1)
 
 
 def test_a_command_that_takes_too_long_is_left_to_itself(connection: Connection) -> None:
