@@ -8,12 +8,24 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 from config import load
 from config.settings import Settings, secret_variable
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE_VARIABLE = "FLOWMASTER_CACHE"
+
+# how long an example takes says what else the machine does, twins of other workers for one
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Why tests were run again: they passed then, and nothing else says it."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"run again: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext[-4000:])
 
 
 @pytest.fixture(autouse=True)

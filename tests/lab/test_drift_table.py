@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -284,8 +285,7 @@ def test_tags_that_moved_or_went_and_pods_that_fail_are_reported_and_left(health
                 "unhealthy", "pods.containers[event-bus]", "not ready: its readiness probe fails", "running"
             ),
         }  # fmt: skip
-        report = failing(healthy, len(expected))
-        assert {named(finding) for finding in report["findings"]} == set(expected)
+        report = failing(healthy, expected)
         for finding in report["findings"]:
             cls, path, live, meant_to_be = expected[named(finding)]
             assert (finding["class"], finding["path"], finding["heals"]) == (cls, path, False)
@@ -305,15 +305,15 @@ def test_tags_that_moved_or_went_and_pods_that_fail_are_reported_and_left(health
     until(lambda: told(healthy.report()) == [], "clean", 60)
 
 
-def failing(operator: Operator, number: int) -> dict[str, Any]:
-    """A report with so many findings; whoever crashes starts again, and fails only after a while."""
+def failing(operator: Operator, names: Iterable[str]) -> dict[str, Any]:
+    """A report of these objects; whoever crashes starts again, and fails only after a while."""
     reports = [operator.report()]
 
-    def enough() -> bool:
+    def all_of_them() -> bool:
         reports.append(operator.report())
-        return len(told(reports[-1])) == number
+        return sorted(map(named, reports[-1]["findings"])) == sorted(names)
 
-    until(enough, f"{number} findings", 60)
+    until(all_of_them, f"findings about {', '.join(names)}", 60)
     return reports[-1]
 
 

@@ -197,7 +197,7 @@ def is_accounted(path: str, became: set[str], refused: set[str]) -> bool:
     return False
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(projects())
 def test_any_key_is_in_the_result_or_in_the_refusals(project: ComposeProject) -> None:
     assert project.source is not None
@@ -206,7 +206,7 @@ def test_any_key_is_in_the_result_or_in_the_refusals(project: ComposeProject) ->
     assert [path for path in said(project.source) if not is_accounted(path, became, refused)] == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(projects(), st.randoms(use_true_random=False))
 def test_two_translations_of_one_file_are_the_same(project: ComposeProject, random: Any) -> None:
     assert project.source is not None

@@ -312,7 +312,7 @@ def do(server: Server, names: Iterable[str]) -> None:
             ROWS[name].change(server)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(changes, rule_lists)
 def test_after_an_update_nothing_is_left_to_heal_and_the_preview_is_empty(names: list[str], rules: list[Rule]) -> None:
     server = Server()
