@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from adopt import backup, inventory, write
+from adopt import backup, inventory, left, write
 from adopt.describe import Description, describe, images, in_the_clear
 from adopt.patch import NotSayableError
 from adopt.proof import Proof, prove
@@ -22,9 +22,11 @@ from config import load
 from config.catalogue import Catalogue
 from config.errors import UserError
 from config.settings import Settings
+from drift.applied import Applied
 from drift.host import source
 from drift.kubernetes import reader
 from drift.kubernetes.connection import Api, UnreachableError, identity
+from drift.kubernetes.objects import Comparison, reference, undeclared
 from drift.kubernetes.secrets import Masker
 from host import adopt as host_adopt
 from host.adopt import AdoptedSite
@@ -100,15 +102,18 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
     description.unread += rest.unread
     adopted = _settings(settings, description, identity(api))
     bodies = [dict(body) for body in manifests(adopted)]
+    unmanaged = undeclared({reference(body, live.namespace) for body in bodies}, Comparison(Applied(), live, masker))
+    rules = left.rules(unmanaged, adopted.stack.rules)
+    adopted = replace(adopted, stack=adopted.stack.model_copy(update={"rules": rules}))
     proofs = prove(api, live, bodies)
     sites: Mapping[str, AdoptedSite] = {}
-    left: Sequence[tuple[str, str]] = ()
+    sites_left: Sequence[tuple[str, str]] = ()
     if host is not None and settings.stack.reverse_proxy is not None:
         addresses = source.addresses(adopted, live)
         declared = settings.stack.reverse_proxy.sites
         sites = host_adopt.sites(declared, host.state(), addresses)
         own = {*declared, *(project.moved.site for project in host.projects.values())}
-        left = host_adopt.not_taken(own, host.state())
+        sites_left = host_adopt.not_taken(own, host.state())
     return Adoption(
         settings=adopted,
         live=live,
@@ -116,7 +121,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
         proofs=proofs,
         uid=identity(api),
         sites=sites,
-        sites_left=left,
+        sites_left=sites_left,
     )
 
 
@@ -152,7 +157,8 @@ def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Pat
     catalogue_file = root / load.catalogue_path(adoption.settings.stack, root)
     sites = {name: site.data for name, site in adoption.sites.items()}
     marks = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "uid": adoption.uid}
-    text = write.stack_text(stack_file.read_text(encoding="utf-8"), description.services, marks, sites)
+    rules = left.written(adoption.settings.stack.rules)
+    text = write.stack_text(stack_file.read_text(encoding="utf-8"), description.services, marks, sites, rules)
     with tempfile.TemporaryDirectory() as scratch:
         # under its own name: Pulumi tells the format from it
         draft = Path(scratch) / stack_file.name

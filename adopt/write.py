@@ -7,14 +7,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from adopt import left
 from adopt.describe import Description
 from config.errors import ConfigError
 from config.load import PROJECT
@@ -32,9 +33,16 @@ def catalogue_text(catalogue: Body) -> str:
 
 
 def stack_text(
-    original: str, services: Mapping[str, Body], adopted: Body, sites: Mapping[str, Body] | None = None
+    original: str,
+    services: Mapping[str, Body],
+    adopted: Body,
+    sites: Mapping[str, Body] | None = None,
+    rules: Sequence[Body] = (),
 ) -> str:
-    """The stack's file with the releases and nginx's sites that run, everything else (comments too) as it was."""
+    """The stack's file with the releases and nginx's sites that run, everything else (comments too) as it was.
+
+    :param rules: those that adoption makes (:mod:`adopt.left`); they take the place of those that it made before.
+    """
     editor = YAML()
     editor.width = 200
     document = editor.load(original)
@@ -44,12 +52,24 @@ def stack_text(
     config[f"{PROJECT}:services"] = CommentedMap((name, _inline(release)) for name, release in services.items())
     for name, site in (sites or {}).items():
         config[f"{PROJECT}:reverseProxy"]["sites"][name] = _site(site)
+    _set_rules(config, rules)
     # Old values go: what the namespace holds now replaces them.
     for key in ("secrets", "sealed"):
         config.pop(f"{PROJECT}:{key}", None)
     stream = io.StringIO()
     editor.dump(document, stream)
     return stream.getvalue()
+
+
+def _set_rules(config: CommentedMap, rules: Sequence[Body]) -> None:
+    key = f"{PROJECT}:rules"
+    there = config.get(key) or CommentedSeq()
+    for number in reversed(range(len(there))):
+        if there[number].get("why") == left.WHY:
+            del there[number]
+    there.extend(map(_inline, rules))
+    if there or key in config:
+        config[key] = there
 
 
 def encrypt(path: Path, stack: str, root: Path, values: Mapping[str, str], say: Callable[[str], None]) -> None:

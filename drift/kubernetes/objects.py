@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -81,12 +80,7 @@ def findings(declared: Iterable[Body], applied: Applied, live: LiveState, masker
             found.append(_missing(ref, body, comparison))
         else:
             found += compare_object(ref, body, there, comparison)
-    found += [
-        _undeclared(ref, body, comparison)
-        for ref, body in live.objects.items()
-        if ref not in wanted and _made_by_people(body)
-    ]
-    return found
+    return found + undeclared(wanted, comparison)
 
 
 def compare_object(ref: ObjectRef, declared: Body, live: Body, comparison: Comparison) -> list[Finding]:
@@ -336,14 +330,19 @@ def _ending(ref: ObjectRef, declared: Body, live: Body) -> Finding:
     )  # fmt: skip
 
 
+def undeclared(wanted: Container[ObjectRef], comparison: Comparison) -> list[Finding]:
+    """The findings about whole objects that somebody made and that are not among those wanted."""
+    objects = comparison.live.objects.items()
+    return [_undeclared(ref, body, comparison) for ref, body in objects if ref not in wanted and _made_by_people(body)]
+
+
 def _undeclared(ref: ObjectRef, body: Body, comparison: Comparison) -> Finding:
     first = managers.creator(body)
     what = comparison.masker.text(describe(body)) or "present"
     if ref in comparison.applied:
         note = "no longer declared"
         return Finding(FindingClass.PENDING, ref, change=Change.ADDED, live=what, note=note)
-    created: datetime | None = managers.moment(body["metadata"].get("creationTimestamp"))
-    who = first.manager if first else None
+    created, who = managers.moment(body["metadata"].get("creationTimestamp")), first.manager if first else None
     return Finding(FindingClass.FOREIGN, ref, change=Change.ADDED, live=what, manager=who, when=created)
 
 

@@ -46,6 +46,8 @@ KINDS = (
     Kind("ServiceAccount", "v1", "serviceaccounts"),
     Kind("Role", "rbac.authorization.k8s.io/v1", "roles"),
     Kind("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings"),
+    Kind("ResourceQuota", "v1", "resourcequotas"),
+    Kind("LimitRange", "v1", "limitranges"),
 )
 """What is looked for. Not ReplicaSets and endpoints: Kubernetes makes these itself, and there are many of them."""
 

@@ -166,6 +166,7 @@ def kubeconfig_without(operator: Operator, plural: str, folder: Path) -> Path:
     """A kubeconfig of a ServiceAccount that may read everything the tools read, but not objects of that kind."""
     groups = ("apps", "batch", "networking.k8s.io", "autoscaling", "policy", "rbac.authorization.k8s.io")
     core = ["pods", "services", "configmaps", "secrets", "persistentvolumeclaims", "serviceaccounts", "namespaces"]
+    core += ["resourcequotas", "limitranges"]
     rules = [
         {"apiGroups": [""], "resources": [name for name in core if name != plural], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["nodes", "nodes/proxy"], "verbs": ["get", "list"]},

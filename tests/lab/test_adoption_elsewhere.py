@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from lab.twin import Twin
-from tests.lab.operate import ROOT, Operator, encoded
+from tests.lab.operate import ROOT, Operator, encoded, named
 from tests.lab.test_adoption import running
 
 FOREIGN = "somebody-elses"
@@ -295,11 +295,20 @@ def test_a_namespace_that_somebody_else_made_stays_as_it_is(elsewhere: Operator)
     assert after["ConfigMap/texts"]["metadata"]["annotations"]["made"] == "deployed by \U0001f916"
     assert running(elsewhere, FOREIGN) == pods
     elsewhere.run("pulumi", "preview", "--stack", "elsewhere", "--expect-no-changes", "--suppress-outputs")
+    assert elsewhere.report("--stack", "elsewhere")["findings"] == []
     written = "".join(p.read_text() for p in Path(elsewhere.environ["FLOWMASTER_CATALOGUE"]).parent.rglob("*.yaml"))
     for value in IN_THE_CLEAR:
         assert value not in elsewhere.state()
         assert value not in written
         assert value not in said
+
+
+def test_what_was_not_there_then_is_told_of(elsewhere: Operator) -> None:
+    here = ("kubectl", "--namespace", FOREIGN)
+    elsewhere.run(*here, "create", "quota", "small", "--hard=pods=100")
+    found = elsewhere.report("--stack", "elsewhere")["findings"]
+    elsewhere.run(*here, "delete", "quota", "small")
+    assert [(named(f), f["class"], f["path"]) for f in found] == [("ResourceQuota/small", "foreign", "")]
 
 
 def test_a_service_made_again_keeps_its_ports_of_the_nodes(elsewhere: Operator) -> None:
