@@ -17,11 +17,11 @@ OWNED = {"ownerReferences": [{"kind": "Deployment", "name": "web"}]}
 GROUPS: dict[str, list[tuple[str, str]]] = {
     "v1": [
         ("Pod", "pods"),
-        ("ResourceQuota", "resourcequotas"),
+        ("ReplicationController", "replicationcontrollers"),
         ("Event", "events"),
         ("Endpoints", "endpoints"),
         ("Binding", "bindings"),
-        ("LimitRange", "limitranges"),
+        ("PodTemplate", "podtemplates"),
     ],
     "apps/v1": [("Deployment", "deployments"), ("ReplicaSet", "replicasets")],
     "example.com/v1": [("Widget", "widgets")],
@@ -30,8 +30,8 @@ GROUPS: dict[str, list[tuple[str, str]]] = {
 }
 OBJECTS: dict[str, list[Body]] = {
     "pods": [{"name": "not asked for again"}],
-    "resourcequotas": [{"name": "most"}],
-    "limitranges": [],
+    "replicationcontrollers": [{"name": "most"}],
+    "podtemplates": [],
     "events": [{"name": "web.1"}],
     "endpoints": [{"name": "web"}, {"name": "by-hand"}],
     "replicasets": [{"name": "bare"}, {"name": "web-1", **OWNED}],
@@ -90,7 +90,7 @@ def server() -> Any:
 def test_every_object_of_every_other_kind_is_named_unless_another_owns_it(server: Any) -> None:
     found = others(server, state(service("web", [{"port": 80}])))
     assert [(str(ref), version) for ref, version in found.objects] == [
-        ("ResourceQuota/most", "v1"),
+        ("ReplicationController/most", "v1"),
         ("Endpoints/by-hand", "v1"),
         ("ReplicaSet/bare", "apps/v1"),
         ("Widget/w1", "example.com/v1"),
