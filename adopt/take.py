@@ -48,6 +48,8 @@ class Adoption:
     description: Description
     proofs: list[Proof]
     uid: str
+    rules: Sequence[Body]
+    """Those that leave alone what is not managed."""
     sites: Mapping[str, AdoptedSite] = field(default_factory=dict)
     """nginx's sites on the server, where the stack says that they are its own."""
     sites_left: Sequence[tuple[str, str]] = ()
@@ -100,11 +102,10 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
         (ref, f"of a kind that is not managed, {ref.kind} of {version}") for ref, version in rest.objects
     ]
     description.unread += rest.unread
-    adopted = _settings(settings, description, identity(api))
+    uid = identity(api)
+    adopted = _settings(settings, description, uid)
     bodies = [dict(body) for body in manifests(adopted)]
     unmanaged = undeclared({reference(body, live.namespace) for body in bodies}, Comparison(Applied(), live, masker))
-    rules = left.rules(unmanaged, adopted.stack.rules)
-    adopted = replace(adopted, stack=adopted.stack.model_copy(update={"rules": rules}))
     proofs = prove(api, live, bodies)
     sites: Mapping[str, AdoptedSite] = {}
     sites_left: Sequence[tuple[str, str]] = ()
@@ -119,7 +120,8 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
         live=live,
         description=description,
         proofs=proofs,
-        uid=identity(api),
+        uid=uid,
+        rules=left.rules(unmanaged, settings.stack.rules),
         sites=sites,
         sites_left=sites_left,
     )
@@ -157,8 +159,8 @@ def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Pat
     catalogue_file = root / load.catalogue_path(adoption.settings.stack, root)
     sites = {name: site.data for name, site in adoption.sites.items()}
     marks = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "uid": adoption.uid}
-    rules = left.written(adoption.settings.stack.rules)
-    text = write.stack_text(stack_file.read_text(encoding="utf-8"), description.services, marks, sites, rules)
+    original = stack_file.read_text(encoding="utf-8")
+    text = write.stack_text(original, description.services, marks, sites, adoption.rules)
     with tempfile.TemporaryDirectory() as scratch:
         # under its own name: Pulumi tells the format from it
         draft = Path(scratch) / stack_file.name

@@ -342,7 +342,8 @@ def _undeclared(ref: ObjectRef, body: Body, comparison: Comparison) -> Finding:
     if ref in comparison.applied:
         note = "no longer declared"
         return Finding(FindingClass.PENDING, ref, change=Change.ADDED, live=what, note=note)
-    created, who = managers.moment(body["metadata"].get("creationTimestamp")), first.manager if first else None
+    created = managers.moment(body["metadata"].get("creationTimestamp"))
+    who = first.manager if first else None
     return Finding(FindingClass.FOREIGN, ref, change=Change.ADDED, live=what, manager=who, when=created)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from drift.kubernetes.defaults import fill
 from drift.kubernetes.normalise import normalise
+from drift.kubernetes.reader import KINDS
 from lab.twin import Twin
 from lab.twin.api import Api
 from tests.lab.clients import get
@@ -165,8 +166,7 @@ def _ordered(twin: Twin, api: Api, service: str, port: int, query: str) -> bool:
 def kubeconfig_without(operator: Operator, plural: str, folder: Path) -> Path:
     """A kubeconfig of a ServiceAccount that may read everything the tools read, but not objects of that kind."""
     groups = ("apps", "batch", "networking.k8s.io", "autoscaling", "policy", "rbac.authorization.k8s.io")
-    core = ["pods", "services", "configmaps", "secrets", "persistentvolumeclaims", "serviceaccounts", "namespaces"]
-    core += ["resourcequotas", "limitranges"]
+    core = ["namespaces", *(kind.plural for kind in KINDS if kind.version == "v1")]
     rules = [
         {"apiGroups": [""], "resources": [name for name in core if name != plural], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["nodes", "nodes/proxy"], "verbs": ["get", "list"]},

@@ -307,7 +307,7 @@ def test_tags_that_moved_or_went_and_pods_that_fail_are_reported_and_left(health
 
 def failing(operator: Operator, names: Iterable[str]) -> dict[str, Any]:
     """A report of these objects; whoever crashes starts again, and fails only after a while."""
-    reports = [operator.report()]
+    reports: list[dict[str, Any]] = []
 
     def all_of_them() -> bool:
         reports.append(operator.report())
