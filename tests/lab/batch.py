@@ -16,7 +16,7 @@ from drift.kubernetes.defaults import fill
 from drift.kubernetes.normalise import normalise
 from drift.kubernetes.reader import KINDS
 from lab.twin import Twin
-from lab.twin.api import Api
+from lab.twin.api import Api, Body
 from tests.lab.clients import get
 from tests.lab.operate import NAMESPACE, Operator, Preview, named
 from tests.lab.row import Expected, Row
@@ -147,12 +147,30 @@ def order(twin: Twin, service: str, port: int, query: str) -> None:
         until(lambda: _ordered(twin, api, service, port, query), f"{service} takes the order {query}", 60)
 
 
-def _ordered(twin: Twin, api: Api, service: str, port: int, query: str) -> bool:
+def order_exit(twin: Twin, service: str, port: int) -> None:
+    """Have a service's only pod exit, and wait until it has: until then the same process would take another order."""
+    with twin.api() as api:
+        until(lambda: _running_since(api, service) != [], f"{service} runs", 60)
+        before = _running_since(api, service)
+        order(twin, service, port, "mode=exit")
+        until(lambda: _running_since(api, service) != before, f"{service} exits", 60)
+
+
+def _running_since(api: Api, service: str) -> list[str]:
+    """When the containers that run were started."""
+    statuses = [status for pod in _pods(api, service) for status in pod["status"].get("containerStatuses", [])]
+    return [status["state"]["running"]["startedAt"] for status in statuses if "running" in status["state"]]
+
+
+def _pods(api: Api, service: str) -> list[Body]:
     selector = f"labelSelector=app.kubernetes.io%2Fname%3D{service}"
-    pods = api.items(f"/api/v1/namespaces/{NAMESPACE}/pods?{selector}")
+    return api.items(f"/api/v1/namespaces/{NAMESPACE}/pods?{selector}")
+
+
+def _ordered(twin: Twin, api: Api, service: str, port: int, query: str) -> bool:
     addresses = [
         pod["status"]["podIP"]
-        for pod in pods
+        for pod in _pods(api, service)
         if "deletionTimestamp" not in pod["metadata"]
         and any("running" in status["state"] for status in pod["status"].get("containerStatuses", []))
     ]

@@ -269,7 +269,7 @@ def test_tags_that_moved_or_went_and_pods_that_fail_are_reported_and_left(health
     try:
         table.order(twin, "event-bus", 9013, "mode=health")
         for _ in range(3):
-            table.order(twin, "process-views", 8019, "mode=exit")
+            table.order_exit(twin, "process-views", 8019)
         expected = {
             "Deployment/process-analytics": ("stale", "pods.containers[process-analytics].image", was, moved.digest),
             "Deployment/process-linking": (
