@@ -22,10 +22,11 @@ up:      ## update; a lock that a killed update left is released first
 drift:   ## how the server differs from what is declared
 	@lab/on-server flowmaster drift --stack $(STACK)
 
-lint:    ## style and types
+lint:    ## style, types, and the order of the rooms
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
 
 bench:   ## side-by-side timings
 	@lab/bootstrap --group bench

@@ -4,18 +4,17 @@ import pulumi
 
 from components.cluster import cluster_provider, options
 from components.compose import compose_projects, settled
+from components.drift import look
 from components.flowmaster import FlowMaster
 from components.guard import guard, plane_untouched
-from components.program import no_debug_messages, readable_errors, wait_for_all_outputs_at_once
+from components.program import load_settings, no_debug_messages, readable_errors, wait_for_all_outputs_at_once
 from components.reverse_proxy import reverse_proxy
 from components.rollout import ready
-from config import load
-from heal.program import look
 
 no_debug_messages()
 wait_for_all_outputs_at_once()
 with readable_errors():
-    settings = load.from_program()
+    settings = load_settings()
     server = look(settings)
     server.undo_drift()
     guard(settings)

@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from bench.stack import NAME, Stack
-from components.render import manifests
 from config import load
 from config import stack as models
 from config.catalogue import Catalogue
 from config.settings import Settings
+from flowmaster.render.manifests import manifests
 
 NAMESPACE = "bench"
 """What the namespaces of all fleets begin with."""

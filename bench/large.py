@@ -12,8 +12,8 @@ from bench.errors import BenchError
 from bench.fleet import Fleet
 from bench.server import Server
 from components.kubernetes import type_of
-from components.names import FIELD_MANAGER
 from config.load import PROJECT
+from flowmaster.render.names import FIELD_MANAGER
 
 FROM = 1000
 """Services from which on a fleet is made in this way."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from components import names
+from flowmaster.render import names
 
 
 class Component(pulumi.ComponentResource):

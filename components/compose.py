@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from components.drift import Server
 from components.flowmaster import FlowMaster
-from heal.program import Server
 
 if TYPE_CHECKING:
     from components.compose_project import ComposeProject

@@ -13,14 +13,7 @@ from functools import partial
 from typing import Any
 
 import pulumi
-from pulumi.dynamic import (
-    ConfigureRequest,
-    CreateResult,
-    DiffResult,
-    Resource,
-    ResourceProvider,
-    UpdateResult,
-)
+from pulumi.dynamic import ConfigureRequest, CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
 from components.nginx_site import NginxSiteProvider, configured
 
@@ -114,8 +107,8 @@ class ComposeSiteProvider(NginxSiteProvider):
 
 def _refuse_unserved(host: Props, project: str, folder: str) -> None:
     from config.errors import UserError
-    from host import docker
-    from host.access import from_config
+    from flowmaster.host import docker
+    from flowmaster.host.access import from_config
 
     journal = docker.read_state(from_config(host), project, folder)["journal"]
     if journal["phase"] != "docker" or journal.get("move"):
@@ -145,11 +138,11 @@ TAKE_SECONDS = 60.0
 def _moved(props: Props) -> Props:
     from config.compose import Phase
     from config.stack import Cluster as Target
-    from drift.kubernetes.connection import connect
-    from host.docker import answers
-    from migration.cluster import Cluster
-    from migration.move import Mover
-    from migration.moved import Moved
+    from flowmaster.cluster.connection import connect
+    from flowmaster.compose.transfer import Moved
+    from flowmaster.host.docker import answers
+    from flowmaster.migrate.move import Mover
+    from flowmaster.migrate.workloads import Cluster
 
     moved = Moved.of_plain(props["moved"])
     target = Target.model_validate(_Stack.cluster)
@@ -162,8 +155,8 @@ def _moved(props: Props) -> Props:
 
 @contextmanager
 def _run(props: Props, folder: str) -> Iterator[Any]:
-    from host.access import from_config
-    from host.docker import Run
+    from flowmaster.host.access import from_config
+    from flowmaster.host.docker import Run
 
     with Run(from_config(_Stack.host), str(props["project"]), folder, _say) as run:
         yield run

@@ -12,17 +12,18 @@ import pulumi
 
 from components.base import Component
 from components.compose_phase import ComposeImages, ComposePhase, ComposeSiteProvider
+from components.drift import Server
 from components.flowmaster import FlowMaster
 from components.kubernetes import KubernetesObject
 from components.nginx_site import NginxSite
 from components.volumes import wait_until_known
 from config.compose import Phase
-from drift.finding import ABSENT, FindingClass
-from drift.report.values import declared, on_server
-from heal.program import Server
-from migration import front, steps
-from migration.declare import Declared
-from migration.result import Body, finished
+from flowmaster.compare.finding import ABSENT, FindingClass
+from flowmaster.compose import proxy
+from flowmaster.compose.declared import Declared
+from flowmaster.compose.result import Body, finished
+from flowmaster.migrate import steps
+from flowmaster.report.values import declared, on_server
 
 _FIRST = ("Secret", "ConfigMap", "PersistentVolume")
 
@@ -126,13 +127,13 @@ class ComposeProject(Component):
 
     def _front(self, args: ComposeProjectArgs) -> NginxSite:
         moved, phase = args.declared.moved, args.declared.phase
-        served = front.SERVED[phase]
+        served = proxy.SERVED[phase]
         needed = {p.service: self._addresses[p.service] for p in moved.ports if p.service in self._addresses}
-        content = pulumi.Output.all(**needed).apply(lambda found: front.text(moved, served, found))
+        content = pulumi.Output.all(**needed).apply(lambda found: proxy.text(moved, served, found))
         return NginxSite(
             moved.site,
             content=content,
-            checks=front.checks(moved, served),
+            checks=proxy.checks(moved, served),
             drift=list(args.front_drift),
             provider=ComposeSiteProvider(moved.project, moved.folder),
             opts=self.child(depends_on=[self.phase]),

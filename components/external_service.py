@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pulumi
 
 from components.base import Component
-from components.bodies import shared
-from components.bodies.types import ServiceBody
 from components.kubernetes import KubernetesObject
 from config.settings import Settings
+from flowmaster.render import namespace
+from flowmaster.render.kubernetes_types import ServiceBody
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class ExternalServiceArgs:
     @classmethod
     def of(cls, settings: Settings, name: str) -> ExternalServiceArgs:
         """From the catalogue's ``externalServices``."""
-        return cls(service=shared.external_service(settings, name))
+        return cls(service=namespace.external_service(settings, name))
 
 
 class ExternalService(Component):

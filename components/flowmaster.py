@@ -11,8 +11,8 @@ from components.external_service import ExternalService, ExternalServiceArgs
 from components.microservice import Microservice, MicroserviceArgs
 from components.namespace import SharedSpace, SharedSpaceArgs
 from components.raw_service import RawService, RawServiceArgs
-from components.shadow import shadowed
 from config.settings import Settings
+from flowmaster.render.ineffective_fields import shadowed
 
 
 class FlowMaster(Component):

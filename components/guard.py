@@ -10,8 +10,8 @@ import pulumi
 
 from config.errors import UserError
 from config.settings import Settings
-from drift.host.source import HostSource
-from host import policy
+from flowmaster.drift.host import HostSource
+from flowmaster.host import policy
 
 UNTOUCHED = "Plane's containers are as they were before the update"
 
@@ -44,7 +44,7 @@ def plane_untouched(settings: Settings, host: HostSource | None, after: Sequence
 
 
 def _compare(settings: Settings, host: HostSource) -> None:
-    from drift.host import source
+    from flowmaster.drift import host as source
 
     began = source.start(settings, containers=True)
     if began is None:

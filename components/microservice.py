@@ -9,10 +9,10 @@ from typing import Any
 import pulumi
 
 from components.base import Component
-from components.bodies import microservice
-from components.bodies.types import DeploymentBody, ServiceBody
 from components.kubernetes import KubernetesObject
 from config.settings import Settings
+from flowmaster.render import microservice
+from flowmaster.render.kubernetes_types import DeploymentBody, ServiceBody
 
 _NAMES = frozenset({"apiVersion", "kind", "name", "namespace", "labels", "matchLabels"})
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pulumi
 
 from components.base import Component
-from components.bodies import shared
-from components.bodies.types import ConfigMapBody, NamespaceBody, SecretBody
 from components.kubernetes import KubernetesObject
 from config.settings import Settings
+from flowmaster.render import namespace as shared
+from flowmaster.render.kubernetes_types import ConfigMapBody, NamespaceBody, SecretBody
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from pulumi_command import local
 
 USED = ("create", "dir", "environment", "logging")
 """Everything of the command provider that this project relies on; tests/contract holds every plugin to it."""
-COMMAND = "${FLOWMASTER_PYTHON:-.venv/bin/python} -m cli.main nginx --stack {stack}"
+COMMAND = "${FLOWMASTER_PYTHON:-.venv/bin/python} -m flowmaster.cli.main nginx --stack {stack}"
 
 
 def nginx_check(

@@ -31,7 +31,7 @@ def configured(req: ConfigureRequest, key: str) -> Props:
 
 
 class NginxSiteProvider(ResourceProvider):
-    """Reads, writes and removes a site through :mod:`host.nginx`."""
+    """Reads, writes and removes a site through :mod:`flowmaster.host.nginx`."""
 
     def configure(self, req: ConfigureRequest) -> None:
         """Keep what the stack says about the server."""
@@ -43,23 +43,22 @@ class NginxSiteProvider(ResourceProvider):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """The site as it is on the server."""
-        from drift.host import meaning
-        from host import nginx
+        from flowmaster.host import nginx, nginx_tree
 
         state = nginx.read(_Stack.access(), [id_])
         found = state.site(id_)
         if found is None:
             # an empty id says that there is no such thing any more
             return ReadResult("", {})
-        content = meaning.readable(found.content or "")
+        content = nginx_tree.readable(found.content or "")
         return ReadResult(id_, {**props, "site": id_, "content": content, "mode": found.mode})
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """An update where the site is to say something else, or where something on the server is to be undone."""
-        from drift.host import meaning
+        from flowmaster.host import nginx_tree
 
         old, new = _olds.get("content"), _news.get("content")
-        said = isinstance(old, str) and isinstance(new, str) and meaning.same(old, new)
+        said = isinstance(old, str) and isinstance(new, str) and nginx_tree.same(old, new)
         renamed = _olds.get("site") != _news.get("site")
         return DiffResult(
             changes=renamed or not said or bool(_news.get("drift")),
@@ -73,7 +72,7 @@ class NginxSiteProvider(ResourceProvider):
 
     def delete(self, _id: str, _props: Props) -> None:
         """Take the site away. The file stays on the server as a backup."""
-        from host import nginx
+        from flowmaster.host import nginx
 
         nginx.remove_site(_Stack.access(), _id)
 
@@ -85,27 +84,26 @@ class _Stack:
 
     @classmethod
     def access(cls) -> Any:
-        from host.access import from_config
+        from flowmaster.host.access import from_config
 
         return from_config(cls.host)
 
 
 def _made(props: Props) -> Props:
-    from drift.host import meaning
-    from host import nginx
+    from flowmaster.host import nginx, nginx_tree
 
     access = _Stack.access()
     name, content = props["site"], props["content"]
     found = nginx.read(access, [name]).site(name)
     live = found.content if found is not None else None
     # what says the same in other words stays as it is
-    kept = live if live is not None and meaning.same(live, content) else content
+    kept = live if live is not None and nginx_tree.same(live, content) else content
     outcome = nginx.write_site(
         access, name, kept, props["checks"], mode=props["mode"], expected=found.sha256 if found is not None else None
     )
     for line in outcome.failing:
         pulumi.log.warn(f"nginx serves the site {name}, but its location {line}, as before this update")
-    return {**props, "content": meaning.readable(kept)}
+    return {**props, "content": nginx_tree.readable(kept)}
 
 
 class NginxSite(Resource, module="flowmaster", name="NginxSite"):

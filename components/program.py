@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pulumi
+from pulumi.runtime import config as runtime_config
 from pulumi.runtime import stack
 
+from config import load
 from config.errors import UserError
+from config.load import ROOT
+from config.settings import Settings
 
 SHOWN = 32
 """The exit code by which a program tells Pulumi that its error was shown, so that it adds no line of its own."""
@@ -62,3 +68,21 @@ def readable_errors() -> Iterator[None]:
     except UserError as err:
         pulumi.log.error(str(err))
         sys.exit(SHOWN)
+
+
+def load_settings(root: Path = ROOT) -> Settings:
+    """Settings of the stack that Pulumi is running this program for."""
+    values = {}
+    for key, text in runtime_config.CONFIG.get().items():
+        namespace, _, name = key.partition(":")
+        if namespace == load.PROJECT:
+            values[name] = _value(text)
+    stack = pulumi.get_stack()
+    return load.settings(stack, values, f"Pulumi.{stack}.yaml", root)
+
+
+def _value(text: str) -> Any:
+    """A configuration value as data: Pulumi hands objects over as JSON and plain words as they are."""
+    if text[:1] in "{[":
+        return json.loads(text)
+    return text

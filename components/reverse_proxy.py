@@ -10,19 +10,19 @@ from typing import Any
 import pulumi
 
 from components.base import Component
-from components.bodies import nginx
 from components.flowmaster import FlowMaster
 from components.nginx_check import nginx_check
 from components.nginx_site import NginxSite
-from components.rollout import wait_for
 from config.errors import ConfigError, UserError
 from config.reverse_proxy import Site
 from config.settings import Settings
-from drift.engine import Report
-from drift.finding import FindingClass
-from drift.host.source import HostSource
-from drift.report.values import declared, on_server
-from host import policy
+from flowmaster.cluster.rollout import wait_for
+from flowmaster.compare.finding import FindingClass
+from flowmaster.drift.engine import Report
+from flowmaster.drift.host import HostSource
+from flowmaster.host import policy
+from flowmaster.render import nginx
+from flowmaster.report.values import declared, on_server
 
 _SOME_ADDRESS = "192.0.2.1:80"
 """One that stands for any other: it is for documentation alone (RFC 5737)."""
@@ -136,7 +136,7 @@ def _address(
 
 def _live(settings: Settings, name: str, written: str) -> str:
     """Wait for the service's pods, and read its address: it may have been made again since Pulumi wrote it."""
-    from drift.kubernetes.connection import connect
+    from flowmaster.cluster.connection import connect
 
     with connect(settings.stack.cluster) as api:
         try:

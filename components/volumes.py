@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from drift.kubernetes.connection import Target, connect
-from drift.kubernetes.errors import ApiError
+from flowmaster.cluster.connection import Target, connect
+from flowmaster.cluster.errors import ApiError
 
 PATIENCE = 10.0
 """Seconds. A claim that is made too early is bound late, and nothing worse."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,20 +92,6 @@ def stack_path(stack_name: str, root: Path = ROOT) -> Path:
     return root / os.environ.get(CONFIG_FILE_VARIABLE, f"Pulumi.{stack_name}.yaml")
 
 
-def from_program(root: Path = ROOT) -> Settings:
-    """Settings of the stack that Pulumi is running this program for."""
-    import pulumi
-    from pulumi.runtime import config as runtime
-
-    values = {}
-    for key, text in runtime.CONFIG.get().items():
-        namespace, _, name = key.partition(":")
-        if namespace == PROJECT:
-            values[name] = _value(text)
-    stack = pulumi.get_stack()
-    return settings(stack, values, f"Pulumi.{stack}.yaml", root)
-
-
 def from_file(stack_name: str, root: Path = ROOT) -> Settings:
     """Settings of a stack read from its file, for the command line.
 
@@ -133,10 +118,3 @@ def _has_secure(data: object) -> bool:
     if isinstance(data, Mapping):
         return set(data) == {"secure"} or any(_has_secure(value) for value in data.values())
     return isinstance(data, list) and any(_has_secure(value) for value in data)
-
-
-def _value(text: str) -> Any:
-    """A configuration value as data: Pulumi hands objects over as JSON and plain words as they are."""
-    if text[:1] in "{[":
-        return json.loads(text)
-    return text

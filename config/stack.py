@@ -11,8 +11,8 @@ from config.base import Model
 from config.compose import ComposeProject
 from config.errors import ConfigError
 from config.reverse_proxy import ReverseProxy
+from config.rules import Rule
 from config.types import Digest, DnsName, IPv4, Name, Port, TagOrNone, tag_candidates
-from drift.rules import Rule
 
 
 class Cluster(Model):

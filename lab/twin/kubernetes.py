@@ -9,15 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from lab.twin.layout import (
-    API_PORT,
-    CLUSTER_DOMAIN,
-    DNS_SERVICE_ADDRESS,
-    NODE_NAME,
-    POD_SUBNET,
-    SERVICE_SUBNET,
-    Layout,
-)
+from lab.twin.layout import API_PORT, CLUSTER_DOMAIN, DNS_SERVICE_ADDRESS, NODE_NAME, POD_SUBNET, SERVICE_SUBNET, Layout
 
 FOLDER = "/etc/kubernetes"
 KEYS = f"{FOLDER}/keys"

@@ -13,10 +13,10 @@ from components.compose_project import ComposeProject, ComposeProjectArgs
 from config.compose import Phase
 from config.errors import ConfigError
 from config.settings import Settings
-from host import policy
-from migration import declare
+from flowmaster.compose import declared as declare
+from flowmaster.host import policy
 from tests.components.conftest import Recorder
-from tests.unit.migration.projects import DIGEST, one, project
+from tests.unit.compose.projects import DIGEST, one, project
 
 DYNAMIC = "pulumi-python:dynamic/flowmaster:"
 SECRET = "shh-shh-shh-shh-shh-4711"

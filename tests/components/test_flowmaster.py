@@ -42,7 +42,7 @@ def test_services_exist_for_all_that_listen_and_for_the_external_names(engine: R
 
 
 def test_the_bodies_reach_the_provider_unchanged(engine: Recorder, demo: Settings) -> None:
-    from components.bodies import microservice
+    from flowmaster.render import microservice
 
     run(demo)
     for name, inputs in engine.of(DEPLOYMENT).items():

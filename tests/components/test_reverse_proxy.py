@@ -13,9 +13,9 @@ from components.nginx_site import NginxSiteProvider
 from components.reverse_proxy import ReverseProxy, ReverseProxyArgs, reverse_proxy
 from config.reverse_proxy import Site
 from config.settings import Settings
-from drift.engine import Report
-from drift.finding import Action, Change, Finding, FindingClass, ObjectRef
-from host.errors import PolicyError
+from flowmaster.compare.finding import Action, Change, Finding, FindingClass, ObjectRef
+from flowmaster.drift.engine import Report
+from flowmaster.host.errors import PolicyError
 from tests.components.conftest import Recorder
 
 SITE = "pulumi-python:dynamic/flowmaster:NginxSite"

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from drift.kubernetes.defaults import fill
-from drift.kubernetes.normalise import normalise
-from drift.kubernetes.reader import KINDS
+from flowmaster.cluster.defaults import fill
+from flowmaster.cluster.normalise import normalise
+from flowmaster.cluster.reader import KINDS
 from lab.twin import Twin
 from lab.twin.api import Api, Body
 from tests.lab.clients import get

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from host import docker
+from flowmaster.host import docker
 from lab.twin import Twin
 from tests.lab.operate import Operator
 from tests.lab.server import Server

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from components.bodies import nginx as body
 from config.reverse_proxy import Location, Site
-from host import nginx
-from host.access import Access
-from host.connection import RefusedError
+from flowmaster.host import nginx
+from flowmaster.host.access import Access
+from flowmaster.host.connection import RefusedError
+from flowmaster.render import nginx as body
 from lab.twin import Twin
 from tests.lab.clients import get
 

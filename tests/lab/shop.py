@@ -15,12 +15,12 @@ from typing import Any
 import yaml
 
 from config.compose import ComposeProject
-from host import docker
+from flowmaster.compose.result import Surroundings, Translation, finished
+from flowmaster.compose.source import read_source
+from flowmaster.compose.translate import translate
+from flowmaster.host import docker
+from flowmaster.migrate import record
 from lab.twin import Twin
-from migration import record
-from migration.result import Surroundings, Translation, finished
-from migration.source import read_source
-from migration.translate import translate
 from tests.lab.server import Server
 
 Json = dict[str, Any]

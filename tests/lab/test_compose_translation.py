@@ -17,8 +17,8 @@ import pytest
 from lab.twin import Twin
 from tests.lab.operate import Operator
 from tests.lab.shop import CHECK, FOLDER, NAMESPACE, PROJECT, SHOWN, Both, on_both_sides
-from tests.unit.migration.projects import one, translated
-from tests.unit.migration.test_translate_keys import CONTAINER, POD
+from tests.unit.compose.projects import one, translated
+from tests.unit.compose.test_translate_keys import CONTAINER, POD
 
 Json = dict[str, Any]
 _ONLY_THERE = ("HOSTNAME", "KUBERNETES_")

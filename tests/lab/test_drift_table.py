@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from config import load
-from drift.applied import from_stack
-from drift.finding import ObjectRef
-from drift.kubernetes import reader
-from drift.kubernetes.connection import connect
-from heal.cluster import ChangedError, carry_out
-from heal.plan import Way, plan
+from flowmaster.cluster import reader
+from flowmaster.cluster.connection import connect
+from flowmaster.cluster.writes import ChangedError, Way, carry_out
+from flowmaster.compare.finding import ObjectRef
+from flowmaster.drift.last_applied import from_stack
+from flowmaster.heal.plan import plan
 from lab.twin import Twin, images, service
 from lab.twin.layout import REGISTRY_PORT
 from lab.twin.registry import Registry
@@ -231,7 +231,7 @@ def test_an_object_that_changed_since_it_was_looked_at_is_left_alone(
     for name, value in healthy.environ.items():
         monkeypatch.setenv(name, value)
     settings = load.from_file("demo")
-    from components.render import manifests
+    from flowmaster.render.manifests import manifests
 
     healthy.kubectl("label", "deployment/engage-app", "team=blue")
     healthy.kubectl("label", "service/human-task", "team=blue")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from components.bodies import nginx as body
 from config.reverse_proxy import Location, Site
-from host.connection import PYTHON, RefusedError, ask, told
-from host.errors import HostAccessError, HostError, HostKeyError, HostUnreachableError
+from flowmaster.host.connection import PYTHON, RefusedError, ask, told
+from flowmaster.host.errors import HostAccessError, HostError, HostKeyError, HostUnreachableError
+from flowmaster.render import nginx as body
 from lab.twin import Twin
 from tests.lab.server import (
     DEAD,

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from host import nginx
-from host.connection import RefusedError
+from flowmaster.host import nginx
+from flowmaster.host.connection import RefusedError
 from lab.twin import Twin
 from tests.lab.server import (
     DEAD,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from config.reverse_proxy import Location, Site
-from host import nginx
-from host.connection import RefusedError
+from flowmaster.host import nginx
+from flowmaster.host.connection import RefusedError
 from lab.twin import Twin
 from tests.lab.clients import get
 from tests.lab.server import REGISTRY, Server

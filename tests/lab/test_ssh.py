@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from host.errors import HostUnreachableError
-from host.ssh import Connection, Ended
+from flowmaster.host.errors import HostUnreachableError
+from flowmaster.host.ssh import Connection, Ended
 from lab.twin import Twin
 from tests.lab.server import Server
 

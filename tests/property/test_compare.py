@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drift.compare import Schema, apply, compare, same
-from drift.finding import ABSENT, Change, FindingClass
-from drift.path import covers, render
+from flowmaster.compare.finding import ABSENT, Change, FindingClass
+from flowmaster.compare.path import covers, render
+from flowmaster.compare.three_way import Schema, apply, compare, same
 
 scalars = st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab.", max_size=3)
 names = st.sampled_from(["name", "value", "items", "labels", "tags", "ports", "a", "b.c"])

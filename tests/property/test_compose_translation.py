@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.compose import ComposeProject, ComposeSource
-from migration.registry import SERVICE_KEYS
-from migration.translate import translate
-from tests.unit.migration.projects import NODE, SURROUNDINGS
+from flowmaster.compose.key_registry import SERVICE_KEYS
+from flowmaster.compose.translate import translate
+from tests.unit.compose.projects import NODE, SURROUNDINGS
 
 Json = dict[str, Any]
 WORDS = st.sampled_from(

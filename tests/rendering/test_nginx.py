@@ -13,10 +13,10 @@ import crossplane
 import pytest
 from pydantic import ValidationError
 
-from components.bodies import nginx
 from config.reverse_proxy import ReverseProxy, Site
 from config.settings import Settings
-from drift.host import meaning
+from flowmaster.host import nginx_tree
+from flowmaster.render import nginx
 
 GOLDEN = Path(__file__).parent / "golden"
 ADDRESSES = {
@@ -103,7 +103,7 @@ def test_a_parser_of_nginx_language_reads_it_back(name: str, demo: Settings, tmp
     file.write_text(text_of(name, demo))
     payload = crossplane.parse(str(file), single=True, check_ctx=False)
     assert payload["errors"] == []
-    assert meaning.meaning(crossplane.build(payload["config"][0]["parsed"])) == meaning.meaning(file.read_text())
+    assert nginx_tree.meaning(crossplane.build(payload["config"][0]["parsed"])) == nginx_tree.meaning(file.read_text())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -135,7 +135,7 @@ def test_nginx_itself_takes_it(name: str, demo: Settings, tmp_path: Path) -> Non
 
 
 def test_the_demo_site_is_that_of_the_snapshot(demo: Settings) -> None:
-    said = meaning.meaning(text_of("demo", demo))["server"]["80 _"]["location"]
+    said = nginx_tree.meaning(text_of("demo", demo))["server"]["80 _"]["location"]
     assert {path: entry["proxy_pass"] for path, entry in said.items()} == {
         "/": "http://10.43.185.219:3000",
         "/api/": "http://10.43.193.134:9000",
@@ -196,7 +196,7 @@ def test_a_site_is_asked_by_a_name_that_it_answers(names: list[str], host: str) 
     ],
 )
 def test_the_same_said_in_other_words_is_the_same(one: str, other: str) -> None:
-    assert meaning.same(one, other)
+    assert nginx_tree.same(one, other)
 
 
 @pytest.mark.parametrize(
@@ -221,12 +221,12 @@ def test_the_same_said_in_other_words_is_the_same(one: str, other: str) -> None:
     ],
 )
 def test_what_says_something_else_is_not_the_same(one: str, other: str) -> None:
-    assert not meaning.same(one, other)
+    assert not nginx_tree.same(one, other)
 
 
 @pytest.mark.parametrize("words", [["a"], ["a", "b c"], [""], ['a"b', "c\\d", "\\"], ["a b\\", "'"], ["a#;{}"], []])
 def test_words_are_kept_apart(words: list[str]) -> None:
-    assert meaning.split(meaning.joined(words)) == words
+    assert nginx_tree.split(nginx_tree.joined(words)) == words
 
 
 @pytest.mark.parametrize(

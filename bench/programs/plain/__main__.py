@@ -4,9 +4,9 @@ import pulumi
 
 from components.cluster import cluster_provider, options
 from components.flowmaster import FlowMaster
-from config import load
+from components.program import load_settings
 
-settings = load.from_program()
+settings = load_settings()
 cluster = cluster_provider(settings)
 flowmaster = FlowMaster("flowmaster", settings, options(settings, cluster))
 # as the project has it for a stack without sites

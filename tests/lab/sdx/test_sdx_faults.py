@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from config.compose import Phase
-from host import docker
-from host.connection import RefusedError
+from flowmaster.host import docker
+from flowmaster.host.connection import RefusedError
 from tests.lab import compose
 from tests.lab.compose import FOLDER, SDX, Users, phase
 from tests.lab.operate import Operator

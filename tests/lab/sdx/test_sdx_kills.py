@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from config.compose import Phase
-from migration import steps
+from flowmaster.migrate import steps
 from tests.lab.operate import Operator
 from tests.lab.sdx.kills import killed
 from tests.lab.server import Server

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drift.kubernetes.managers import moment
+from flowmaster.cluster.field_managers import moment
 from tests.lab import compose
 from tests.lab.clients import get
 from tests.lab.compose import Users, phase, plane

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from adopt.essence import full
-from drift.finding import ObjectRef
-from drift.kubernetes.objects import reference
-from drift.kubernetes.reader import LiveState
+from flowmaster.adopt.desired import full
+from flowmaster.cluster.reader import LiveState
+from flowmaster.compare.finding import ObjectRef
+from flowmaster.drift.objects import reference
 
 Body = dict[str, Any]
 NAMESPACE = "shop"

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from adopt import service as services
-from adopt.describe import describe
-from adopt.essence import full, meant
-from adopt.patch import override
-from components.bodies.merge import merged
-from drift.compare import compare
-from drift.kubernetes.schema import schema
+from flowmaster.adopt import service as services
+from flowmaster.adopt.describe import describe
+from flowmaster.adopt.desired import full, meant
+from flowmaster.adopt.override import override
+from flowmaster.cluster.schema import schema
+from flowmaster.compare.three_way import compare
+from flowmaster.render.override import merged
 from tests.conftest import ROOT
 from tests.unit.adopt.bodies import COMMON, REGISTRY, Body, deployment, live, service, state
 
@@ -46,7 +46,7 @@ def test_what_is_meant_is_the_live_object_without_its_defaults(name: str) -> Non
 
 @pytest.mark.parametrize("name", HAND_MADE)
 def test_the_description_renders_to_what_is_live(name: str) -> None:
-    from components.bodies import microservice
+    from flowmaster.render import microservice
 
     deployment, service = HAND_MADE[name]
     described = services.describe(
@@ -69,7 +69,7 @@ def test_the_description_renders_to_what_is_live(name: str) -> None:
 
 @pytest.mark.parametrize("name", HAND_MADE)
 def test_the_order_of_containers_variables_and_volumes_is_kept(name: str) -> None:
-    from components.bodies import microservice
+    from flowmaster.render import microservice
 
     deployment = HAND_MADE[name][0]
     described = services.describe(name, meant(live(deployment)), None, REGISTRY, COMMON)
@@ -145,7 +145,7 @@ def test_no_override_where_both_say_the_same() -> None:
     ],
 )
 def test_ports_of_the_nodes_are_kept(ports: list[Body], spec: Body) -> None:
-    from components.bodies import microservice
+    from flowmaster.render import microservice
 
     body = live(deployment("web", ports=[{"containerPort": 7000}]))
     address = {"clusterIP": "10.43.0.9", "clusterIPs": ["10.43.0.9"]}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from adopt.inventory import others
-from drift.kubernetes.connection import Response
-from drift.kubernetes.errors import ApiError
+from flowmaster.adopt.inventory import others
+from flowmaster.cluster.connection import Response
+from flowmaster.cluster.errors import ApiError
 from tests.unit.adopt.bodies import NAMESPACE, Body, service, state
 
 OWNED = {"ownerReferences": [{"kind": "Deployment", "name": "web"}]}

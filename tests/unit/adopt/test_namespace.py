@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from adopt.describe import Description, describe
 from config.catalogue import Catalogue
 from config.stack import Release
-from drift.finding import ObjectRef
+from flowmaster.adopt.describe import Description, describe
+from flowmaster.compare.finding import ObjectRef
 from tests.unit.adopt.bodies import NAMESPACE, REGISTRY, Body, config_map, deployment, secret, service, state
 
 DIGEST = "sha256:" + "0" * 64

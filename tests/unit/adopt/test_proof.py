@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from adopt.proof import Proof, prove
-from drift.kubernetes.connection import Response
-from drift.kubernetes.objects import reference
-from drift.kubernetes.reader import LiveState
+from flowmaster.adopt.proof import Proof, prove
+from flowmaster.cluster.connection import Response
+from flowmaster.cluster.reader import LiveState
+from flowmaster.drift.objects import reference
 
 Body = dict[str, Any]
 NAMESPACE = "shop"

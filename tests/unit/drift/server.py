@@ -10,15 +10,15 @@ from typing import Any
 
 import yaml
 
-from drift.applied import Applied
-from drift.compare import Difference, apply
-from drift.engine import Options, Report, assemble
-from drift.finding import ABSENT, Change, Finding, ObjectRef
-from drift.kubernetes.objects import reference
-from drift.kubernetes.reader import LiveState
-from drift.path import Item
-from drift.path import Path as FieldPath
-from drift.rules import Rule
+from config.rules import Rule
+from flowmaster.cluster.reader import LiveState
+from flowmaster.compare.finding import ABSENT, Change, Finding, ObjectRef
+from flowmaster.compare.path import Item
+from flowmaster.compare.path import Path as FieldPath
+from flowmaster.compare.three_way import Difference, apply
+from flowmaster.drift.engine import Options, Report, assemble
+from flowmaster.drift.last_applied import Applied
+from flowmaster.drift.objects import reference
 
 NAMESPACE = "specimens"
 FOLDER = Path(__file__).parent / "specimens"

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from drift import engine
-from drift.applied import Applied
-from drift.engine import Exit, Options
-from drift.finding import FindingClass
-from drift.kubernetes import reader
-from drift.kubernetes.errors import ApiError, UnreachableError
-from drift.rules import Rule
+from config.rules import Rule
+from flowmaster.cluster import reader
+from flowmaster.cluster.errors import ApiError, UnreachableError
+from flowmaster.compare.finding import FindingClass
+from flowmaster.drift import engine
+from flowmaster.drift.engine import Exit, Options
+from flowmaster.drift.last_applied import Applied
 from tests.unit.drift.server import CONTAINER, NAMESPACE, NOW, Server
 
 

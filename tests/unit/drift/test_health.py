@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from drift.finding import Finding, ObjectRef
-from drift.kubernetes import health
-from drift.kubernetes.reader import LiveState
-from drift.kubernetes.secrets import Masker
+from flowmaster.cluster.masking import Masker
+from flowmaster.cluster.reader import LiveState
+from flowmaster.compare.finding import Finding, ObjectRef
+from flowmaster.drift import health
 from tests.unit.drift.server import NOW
 
 WEB = ObjectRef("Deployment", "flowmaster", "web")

@@ -10,15 +10,15 @@ from xml.etree import ElementTree
 import pytest
 
 from config.settings import Settings
-from drift import smoke
-from drift.engine import Report
-from drift.finding import Finding, FindingClass, ObjectRef
-from drift.kubernetes.errors import ApiError
-from drift.kubernetes.reader import LiveState
-from drift.overview import Known, Overview, memory, overview
-from drift.report import overview as terminal
-from drift.report import topology
-from host.nginx import Container, HostState, Nginx
+from flowmaster.cluster.errors import ApiError
+from flowmaster.cluster.reader import LiveState
+from flowmaster.compare.finding import Finding, FindingClass, ObjectRef
+from flowmaster.drift import smoke
+from flowmaster.drift.engine import Report
+from flowmaster.drift.overview import Known, Overview, memory, overview
+from flowmaster.host.nginx import Container, HostState, Nginx
+from flowmaster.report import overview as terminal
+from flowmaster.report import topology
 from lab import screens
 
 NOW = datetime(2026, 2, 8, 7, 0, tzinfo=UTC)

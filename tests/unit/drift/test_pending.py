@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drift.finding import ABSENT, OPAQUE, Finding
+from flowmaster.compare.finding import ABSENT, OPAQUE, Finding
 from tests.unit.drift.server import CONTAINER, POD, Server, named, ref
 from tests.unit.drift.test_table import DRIFT, FOREIGN, MAIN, PENDING, TEMPLATE, WEB, env
 from tests.unit.heal.updates import plan_of, update

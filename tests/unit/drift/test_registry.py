@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from drift import registry
-from drift.finding import FindingClass, ObjectRef
-from drift.kubernetes.connection import Response
-from drift.kubernetes.errors import ApiError
+from flowmaster.cluster.connection import Response
+from flowmaster.cluster.errors import ApiError
+from flowmaster.compare.finding import FindingClass, ObjectRef
+from flowmaster.drift import registry
 
 WEB = ObjectRef("Deployment", "flowmaster", "web")
 OLD, NEW = "sha256:" + "1" * 64, "sha256:" + "2" * 64

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from drift.finding import ABSENT, Action, Finding, FindingClass
-from drift.path import Item
+from flowmaster.compare.finding import ABSENT, Action, Finding, FindingClass
+from flowmaster.compare.path import Item
 from tests.unit.drift.server import CONTAINER, POD, Server, named
 
 WEB = "Deployment/web"

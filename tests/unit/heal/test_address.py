@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from drift.applied import Applied, addresses
-from drift.engine import Options, assemble
-from drift.finding import Finding, consequence
-from heal.plan import Step, Way, plan
+from flowmaster.cluster.writes import Step, Way
+from flowmaster.compare.finding import Finding, consequence
+from flowmaster.drift.engine import Options, assemble
+from flowmaster.drift.last_applied import Applied, addresses
+from flowmaster.heal.plan import plan
 from tests.unit.drift.server import NOW, Server, ref
 
 WEB = ref("Service/web")

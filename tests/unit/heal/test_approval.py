@@ -9,8 +9,8 @@ from pathlib import Path
 import pulumi
 import pytest
 
+from components import approval
 from config.settings import Settings
-from heal import approval
 from tests.unit.drift.server import CONTAINER, Server, named
 
 DRY, WET = True, False

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drift.finding import ABSENT, Action, FindingClass, consequence
-from drift.kubernetes.normalise import KEPT, annotation
-from drift.rules import Rule
-from heal.plan import Way
+from config.rules import Rule
+from flowmaster.cluster.normalise import KEPT, annotation
+from flowmaster.cluster.writes import Way
+from flowmaster.compare.finding import ABSENT, Action, FindingClass, consequence
 from tests.unit.drift.server import CONTAINER, Server, named, ref
 from tests.unit.drift.test_table import ROWS, WEB, by_autoscaler, env, scale
 from tests.unit.heal.updates import changed, plan_of, update

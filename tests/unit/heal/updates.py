@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from drift.applied import Applied
-from drift.compare import apply, compare
-from drift.finding import ABSENT, Change, ObjectRef
-from drift.kubernetes.defaults import fill
-from drift.kubernetes.normalise import normalise, without_allocated
-from drift.kubernetes.objects import reference, value_at
-from drift.kubernetes.schema import schema
-from heal.plan import Plan, Way, plan
+from flowmaster.cluster.defaults import fill
+from flowmaster.cluster.normalise import normalise, without_allocated
+from flowmaster.cluster.schema import schema
+from flowmaster.cluster.writes import Way
+from flowmaster.compare.finding import ABSENT, Change, ObjectRef
+from flowmaster.compare.three_way import apply, compare
+from flowmaster.drift.last_applied import Applied
+from flowmaster.drift.objects import reference, value_at
+from flowmaster.heal.plan import Plan, plan
 from tests.unit.drift.server import NAMESPACE, OWN, Server
 
 Body = dict[str, Any]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from config.stack import Host
-from host.access import access
-from host.errors import HostAccessError, HostKeyError, HostUnreachableError
+from flowmaster.host.access import access
+from flowmaster.host.errors import HostAccessError, HostKeyError, HostUnreachableError
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDK/iy0CXIT06fLC0PaKr69/X2VXiTgQIWAoi+ky3lp0"
 HOST = Host(address="10.0.0.1", user="ben", host_key=KEY)
@@ -40,7 +40,7 @@ def test_a_port_that_is_none_is_refused(port: str) -> None:
 
 @pytest.mark.parametrize("address", ["demo..example", f"{'a' * 64}.example"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
-    from host import nginx
+    from flowmaster.host import nginx
 
     with pytest.raises(HostUnreachableError, match="does not answer over SSH: that is no name of a host"):
         nginx.read(access(HOST, {"FLOWMASTER_HOST_ADDRESS": address}), [])
@@ -53,7 +53,7 @@ def test_a_private_key_is_never_shown() -> None:
 
 
 def test_an_address_where_nobody_listens(tmp_path: Path) -> None:
-    from host import nginx
+    from flowmaster.host import nginx
 
     found = access(HOST, {"FLOWMASTER_HOST_ADDRESS": "127.0.0.1", "FLOWMASTER_HOST_PORT": "9"})
     with pytest.raises(HostUnreachableError, match="does not answer over SSH: connection refused") as refused:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from host.remote import backups
-from host.remote.backups import BACKUPS, Held
+from flowmaster.host.remote import backups
+from flowmaster.host.remote.backups import BACKUPS, Held
 
 
 @pytest.fixture

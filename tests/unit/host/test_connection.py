@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from host.connection import PYTHON, modules, told
-from host.remote import docker_verbs
+from flowmaster.host.connection import PYTHON, modules, told
+from flowmaster.host.remote import docker_requests
 
-REMOTE = Path(docker_verbs.__file__).parent
+REMOTE = Path(docker_requests.__file__).parent
 REQUESTS = {
-    **{do: module for do, (module, _) in {**docker_verbs._READING, **docker_verbs._WORKING}.items()},
+    **{do: module for do, (module, _) in {**docker_requests._READING, **docker_requests._WORKING}.items()},
     "journal": "docker_journal",
     "state": "docker_steps",
 }
@@ -29,10 +29,10 @@ def needed(module: str) -> set[str]:
         name = left.pop()
         found.add(name)
         for node in ast.parse((REMOTE / f"{name}.py").read_text()).body:
-            if isinstance(node, ast.ImportFrom) and node.module == "host.remote":
+            if isinstance(node, ast.ImportFrom) and node.module == "flowmaster.host.remote":
                 left |= {alias.name for alias in node.names} - found
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("host.remote."):
-                left |= {str(node.module).removeprefix("host.remote.")} - found
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("flowmaster.host.remote."):
+                left |= {str(node.module).removeprefix("flowmaster.host.remote.")} - found
     return found
 
 
@@ -40,7 +40,7 @@ def needed(module: str) -> set[str]:
 def test_a_request_about_a_project_brings_what_carries_it_out(do: str) -> None:
     brought = set(modules({"verb": "compose", "do": do, "project": "sdx", "folder": "/opt/sdx", "run": "1"}))
     # whatever is asked, what was noted meanwhile goes into the journal first
-    wanted = needed(REQUESTS[do]) | {"docker_journal", "docker_verbs", "main", "common"}
+    wanted = needed(REQUESTS[do]) | {"docker_journal", "docker_requests", "main", "common"}
     assert wanted <= brought
     assert brought == wanted or REQUESTS[do] in ("docker", "docker_steps")
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from components import guard
-from components.bodies import nginx
-from components.render import manifests
 from config.settings import Settings
-from host import policy
-from host.errors import PolicyError
+from flowmaster.host import policy
+from flowmaster.host.errors import PolicyError
+from flowmaster.render import nginx
+from flowmaster.render.manifests import manifests
 
 SITE = "server { listen 80; location / { proxy_pass http://10.43.0.9:3000; } }"
 

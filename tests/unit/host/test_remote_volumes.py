@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from host.remote import docker_volumes as volumes
-from host.remote.common import Refused
+from flowmaster.host.remote import docker_volumes as volumes
+from flowmaster.host.remote.common import Refused
 
 
 @pytest.fixture

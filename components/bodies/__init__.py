@@ -1,1 +1,0 @@
-"""Kubernetes bodies from configuration: pure functions, one for each kind, that return what the API server is sent."""

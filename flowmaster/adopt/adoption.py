@@ -1,0 +1,214 @@
+"""Adoption from beginning to end: read, describe, prove, back up, write. The server is only read."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from config import load
+from config.catalogue import Catalogue
+from config.errors import UserError
+from config.settings import Settings
+from config.stack_file import encrypt, replace_files
+from flowmaster.adopt import backup, inventory, write
+from flowmaster.adopt import sites as host_adopt
+from flowmaster.adopt import unmanaged as left
+from flowmaster.adopt.describe import Description, describe, images, in_the_clear
+from flowmaster.adopt.override import NotSayableError
+from flowmaster.adopt.proof import Proof, prove
+from flowmaster.adopt.sites import AdoptedSite
+from flowmaster.cluster import reader
+from flowmaster.cluster.connection import Api, UnreachableError, identity
+from flowmaster.cluster.inline_secrets import revealed
+from flowmaster.cluster.masking import Masker
+from flowmaster.drift import host as source
+from flowmaster.drift.last_applied import Applied
+from flowmaster.drift.objects import Comparison, reference, undeclared
+from flowmaster.render import microservice
+from flowmaster.render.manifests import manifests
+
+Body = dict[str, Any]
+
+
+class AdoptionError(UserError):
+    """The namespace cannot be taken over as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adoption:
+    """A namespace that could be taken over: what would be written, and the proof that nothing changes."""
+
+    settings: Settings
+    """As they will be."""
+    live: reader.LiveState
+    description: Description
+    proofs: list[Proof]
+    uid: str
+    rules: Sequence[Body]
+    """Those that leave alone what is not managed."""
+    sites: Mapping[str, AdoptedSite] = field(default_factory=dict)
+    """nginx's sites on the server, where the stack says that they are its own."""
+    sites_left: Sequence[tuple[str, str]] = ()
+    """The files of other enabled sites, each with what it serves: they stay as they are."""
+
+
+def read(api: Api, namespace: str) -> reader.LiveState:
+    """The live namespace.
+
+    :raises AdoptionError: where not all of it can be read, or there is none.
+    """
+    live = reader.read(api, namespace)
+    if live.unreachable:
+        raise UnreachableError(live.unreachable, "nothing was read and nothing was changed", "check KUBECONFIG")
+    for kind, reason in live.unread.items():
+        raise AdoptionError(
+            f"objects of kind {kind} cannot be read: {reason}",
+            "what is not seen cannot be taken over, and might be lost later",
+            "use a kubeconfig whose user may list them",
+        )
+    if not live.exists:
+        raise AdoptionError(
+            f"there is no namespace {namespace}",
+            "there is nothing to take over",
+            "correct flowmaster:cluster.namespace, or make everything anew with `pulumi up`",
+        )
+    return live
+
+
+def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
+    """Describe a live namespace and prove that managing it changes nothing. Nothing is written.
+
+    :raises AdoptionError: where something cannot be described.
+    :raises HostError: where the stack has sites of nginx, and the server cannot be read over SSH.
+    """
+    host = source.start(settings)
+    masker = Masker(body for _, body in live.of("Secret"))
+    _refuse_secrets(live, masker)
+    try:
+        description = describe(live, settings.catalogue.registry, dict(images(live)))
+    except NotSayableError as err:
+        raise AdoptionError(
+            f"{': '.join(err.args)} cannot be written down",
+            "taking it over would change it",
+            "report this with the object; everything is as it was",
+        ) from err
+    _refuse_revealed(description, masker)
+    rest = inventory.others(api, live)
+    description.unmanaged += [
+        (ref, f"of a kind that is not managed, {ref.kind} of {version}") for ref, version in rest.objects
+    ]
+    description.unread += rest.unread
+    uid = identity(api)
+    adopted = _settings(settings, description, uid)
+    bodies = [dict(body) for body in manifests(adopted)]
+    unmanaged = undeclared({reference(body, live.namespace) for body in bodies}, Comparison(Applied(), live, masker))
+    proofs = prove(api, live, bodies)
+    sites: Mapping[str, AdoptedSite] = {}
+    sites_left: Sequence[tuple[str, str]] = ()
+    if host is not None and settings.stack.reverse_proxy is not None:
+        addresses = source.addresses(adopted, live)
+        declared = settings.stack.reverse_proxy.sites
+        sites = host_adopt.sites(declared, host.state(), addresses)
+        own = {*declared, *(project.moved.site for project in host.projects.values())}
+        sites_left = host_adopt.not_taken(own, host.state())
+    return Adoption(
+        settings=adopted,
+        live=live,
+        description=description,
+        proofs=proofs,
+        uid=uid,
+        rules=left.rules(unmanaged, settings.stack.rules),
+        sites=sites,
+        sites_left=sites_left,
+    )
+
+
+def _refuse_secrets(live: reader.LiveState, masker: Masker) -> None:
+    """Refuse secrets where they can neither be sealed nor left out: in the namespace itself."""
+    for ref, body in live.of("Namespace"):
+        if places := in_the_clear(body, masker):
+            raise AdoptionError(
+                f"{ref}: a secret stands in {places[0]} in the clear",
+                "the catalogue and the state would have it in the clear, too",
+                "remove the annotation, or move what it says into a Secret",
+            )
+
+
+def _refuse_revealed(description: Description, masker: Masker) -> None:
+    """Refuse secrets at places where nobody would look for one, so that none was sealed."""
+    place = revealed(description.catalogue, masker)
+    if place is not None:
+        raise AdoptionError(
+            f"a secret stands in the clear in what would be {place} of the catalogue",
+            "neither the catalogue nor the state would keep it a secret",
+            "move it into a Secret",
+        )
+
+
+def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:
+    """Back the live objects up, then write catalogue and stack. Returns the backup.
+
+    :raises UserError: where something cannot be written; then nothing is.
+    """
+    stack, description = adoption.settings.name, adoption.description
+    stack_file = load.stack_path(stack, root)
+    catalogue_file = root / load.catalogue_path(adoption.settings.stack, root)
+    sites = {name: site.data for name, site in adoption.sites.items()}
+    marks = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "uid": adoption.uid}
+    original = stack_file.read_text(encoding="utf-8")
+    text = write.stack_text(original, description.services, marks, sites, adoption.rules)
+    with tempfile.TemporaryDirectory() as scratch:
+        # under its own name: Pulumi tells the format from it
+        draft = Path(scratch) / stack_file.name
+        draft.write_text(text, encoding="utf-8")
+        encrypt(draft, stack, root, write.places(description), say)
+        text = draft.read_text(encoding="utf-8")
+    managed = {proof.ref for proof in adoption.proofs}
+    objects = [(ref, body) for ref, body in adoption.live.objects.items() if ref in managed]
+    saved = backup.write(catalogue_file.parent / backup.FOLDER, objects, description.sealed)
+    replace_files({catalogue_file: write.catalogue_text(description.catalogue), stack_file: text})
+    return saved
+
+
+def _settings(settings: Settings, description: Description, uid: str) -> Settings:
+    """The settings that the description makes, with each service's configuration as its baseline."""
+    stack_values = {
+        **settings.stack.model_dump(by_alias=True, exclude={"services", "secrets", "sealed", "adopted"}),
+        "services": description.services,
+        "adopted": {"at": "now", "uid": uid},
+    }
+    stack = load.validate(type(settings.stack), stack_values, "the stack that adopt writes").model_copy(
+        update={"secrets": _hidden(description.secrets), "sealed": _hidden(description.sealed)}
+    )
+    first = replace(settings, stack=stack, catalogue=_catalogue(description))
+    for name, entry in description.catalogue["services"].items():
+        checksum = microservice.config_checksum(first, name)
+        if checksum:
+            entry["configBaseline"] = checksum
+    return replace(first, catalogue=_catalogue(description))
+
+
+def _catalogue(description: Description) -> Catalogue:
+    return load.validate(Catalogue, description.catalogue, "the catalogue that adopt writes")
+
+
+def _hidden(values: dict[str, dict[str, str]]) -> dict[str, dict[str, SecretStr]]:
+    return {name: {key: SecretStr(value) for key, value in keys.items()} for name, keys in values.items()}
+
+
+def is_described(settings: Settings, proofs: list[Proof], live: reader.LiveState) -> bool:
+    """Whether the configuration as it is describes what runs, so that there is nothing to adopt."""
+    proved = {proof.ref for proof in proofs}
+    unknown = [ref for ref in live.objects if ref.kind == "Deployment" and ref not in proved]
+    return settings.stack.adopted is not None and not unknown and all(proof.holds for proof in proofs)
+
+
+def as_configured(api: Api, settings: Settings, live: reader.LiveState) -> list[Proof]:
+    """The proofs for the configuration as it is."""
+    return prove(api, live, [dict(body) for body in manifests(settings)])

@@ -1,0 +1,247 @@
+"""Live objects as catalogue and stack: typed fields where the models have them, overrides for the rest. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from config.types import tag_candidates
+from flowmaster.adopt import service as services
+from flowmaster.adopt.desired import Body, meant
+from flowmaster.adopt.override import NotSayableError
+from flowmaster.cluster.masking import Masker, telling
+from flowmaster.cluster.reader import LiveState
+from flowmaster.compare.finding import ObjectRef
+
+_KUBERNETES_MAKES = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+_SECRETS_OF_OTHERS = re.compile(r"kubernetes\.io/service-account-token|helm\.sh/.*|bootstrap\.kubernetes\.io/token")
+_MANAGED = ("Namespace", "Deployment", "Service", "ConfigMap", "Secret")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SETTING = re.compile(r"|\d+[a-z]{0,2}|true|false", re.IGNORECASE)
+"""What is no secret, whatever it is called: `TOKEN_TTL: 15m`."""
+_READS = {
+    **dict.fromkeys(("configMap", "configMapRef", "configMapKeyRef"), "ConfigMap"),
+    **dict.fromkeys(("secret", "secretRef", "secretKeyRef"), "Secret"),
+}
+"""How a pod's fields refer to what it reads."""
+
+
+@dataclass
+class Description:
+    """A live namespace, written down."""
+
+    catalogue: Body
+    services: dict[str, Body]
+    """The stack's `services`."""
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+    """Values by Secret and key; of binary keys in base64."""
+    sealed: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+    """Values, by service and variable, that stand in a Deployment in the clear."""
+    overrides: dict[ObjectRef, list[str]] = field(default_factory=dict)
+    """What no typed field says."""
+    unmanaged: list[tuple[ObjectRef, str]] = field(default_factory=list)
+    """What stays as it is and is not managed, and why."""
+    unread: list[tuple[str, str]] = field(default_factory=list)
+    """Kinds of which it is not known what there is, and why."""
+    external: list[tuple[ObjectRef, str]] = field(default_factory=list)
+    """What Deployments read that is not managed."""
+
+
+def describe(live: LiveState, registry: str, digests: Mapping[str, str] = {}) -> Description:
+    """Write a live namespace down.
+
+    :param registry: the catalogue's registry, which the images of most services share.
+    :param digests: what runs behind an image reference, for tags that can move.
+    """
+    managed = {ref: body for ref, body in live.objects.items() if ref.kind in _MANAGED}
+    result = Description(catalogue={}, services={})
+    masker = Masker(body for _, body in live.of("Secret"))
+    for ref, body in live.objects.items():
+        why = _not_managed(ref, body, masker)
+        if why is not None:
+            managed.pop(ref, None)
+            if why:
+                result.unmanaged.append((ref, why))
+    wanted = {ref: meant(body) for ref, body in managed.items()}
+    of = {kind: {ref.name: body for ref, body in wanted.items() if ref.kind == kind} for kind in _MANAGED}
+    addresses = {ref.name: body["spec"].get("clusterIP", "") for ref, body in live.of("Service")}
+    common = _conventions(of["Deployment"])
+    result.catalogue = {
+        "registry": registry,
+        "conventions": common,
+        **_if("namespace", _marks(next(iter(of["Namespace"].values()), {}))),
+        **_if("configMaps", {name: _config_map(body) for name, body in of["ConfigMap"].items()}),
+        **_if("secrets", {name: _secret(name, body, result) for name, body in of["Secret"].items()}),
+    }
+    entries = {}
+    surroundings = services.Surroundings(managed=of, masker=masker)
+    for name, body in of["Deployment"].items():
+        try:
+            described = services.describe(name, body, of["Service"].get(name), registry, common, surroundings)
+        except NotSayableError as err:
+            raise NotSayableError(f"Deployment/{name}", *err.args) from err
+        if described.exposed:
+            del of["Service"][name]
+        entries[name] = described.entry
+        release = described.release
+        address = addresses.get(name)
+        if address and address != "None" and described.exposed:
+            release["clusterIP"] = address
+        digest = digests.get(described.image)
+        if digest and "digest" not in release and _mutable(release["tag"]):
+            release["seen"] = digest
+        result.services[name] = release
+        me = ObjectRef("Deployment", live.namespace, name)
+        result.external += [(me, _reads(kind, n, live)) for kind, n in _references(body) if n not in of[kind]]
+        if described.sealed:
+            result.sealed[name] = described.sealed
+        result.overrides.update(described.overrides(name, live.namespace))
+    result.catalogue |= _services_without_deployment(of["Service"], addresses)
+    result.catalogue["services"] = entries
+    return result
+
+
+def _not_managed(ref: ObjectRef, body: Body, masker: Masker) -> str | None:
+    """Why an object is not taken over; empty where that goes without saying; None where it is."""
+    owners = body["metadata"].get("ownerReferences")
+    if (ref.kind, ref.name) in _KUBERNETES_MAKES or (owners and ref.kind not in _MANAGED):
+        return ""
+    if owners:
+        return f"made by {owners[0]['kind']}/{owners[0]['name']}"
+    if ref.kind not in _MANAGED:
+        return "of a kind that is not managed"
+    return _unfit(ref, body, masker)
+
+
+def _unfit(ref: ObjectRef, body: Body, masker: Masker) -> str | None:
+    """Why the catalogue cannot, or must not, have an object of a kind that it does have."""
+    if ref.kind == "Secret" and _SECRETS_OF_OTHERS.fullmatch(str(body.get("type", ""))):
+        return f"of type {body['type']}: its maker keeps it"
+    if ref.kind == "Deployment" and not _LABEL.fullmatch(ref.name):
+        return "its name is no DNS label, as the name of a service in the catalogue has to be"
+    if ref.kind != "Namespace" and (places := in_the_clear(body, masker)):
+        return f"a secret stands in it in the clear ({', '.join(places)}): move that into a Secret, then adopt --again"
+    return None
+
+
+def in_the_clear(body: Body, masker: Masker) -> list[str]:
+    """Where secrets stand in an object that the catalogue would write down, and the state keep, as it is."""
+    parts = {"metadata.annotations": meant(body)["metadata"].get("annotations") or {}}
+    if body["kind"] == "ConfigMap":
+        parts["data"] = body.get("data") or {}
+    return [
+        f"{part}[{name}]"
+        for part, texts in parts.items()
+        for name, text in texts.items()
+        if masker.reveals(text)
+        or (part == "data" and telling(name) and not _SETTING.fullmatch(text) and "\n" not in text)
+    ]
+
+
+def _references(deployment: Body) -> list[tuple[str, str]]:
+    """The ConfigMaps and Secrets that the pods of a Deployment read, by kind and name, each once."""
+    found: dict[tuple[str, str], None] = {}
+
+    def walk(node: Any) -> None:
+        if isinstance(node, list):
+            for part in node:
+                walk(part)
+        elif isinstance(node, dict):
+            for key, part in node.items():
+                kind = _READS.get(key)
+                if kind and isinstance(part, dict) and (name := part.get("name") or part.get("secretName")):
+                    found[kind, name] = None
+                walk(part)
+
+    walk(deployment["spec"]["template"]["spec"])
+    return list(found)
+
+
+def _reads(kind: str, name: str, live: LiveState) -> str:
+    there = ObjectRef(kind, live.namespace, name) in live.objects
+    return f"reads {kind}/{name}, {'which is not managed' if there else 'which is not there'}"
+
+
+def _conventions(deployments: Mapping[str, Body]) -> Body:
+    """What most of the services have in common; the rest says so itself."""
+    policies = Counter(services.pull_policy(services.main_container(n, body)) for n, body in deployments.items())
+    names = Counter(name for n, body in deployments.items() if (name := services.port_name(n, body)) is not None)
+    return {
+        "labels": "app",
+        "probes": "none",
+        "resources": "none",
+        "security": "none",
+        "strategy": "default",
+        "portName": _most_common(names, "http"),
+        "imagePullPolicy": _most_common(policies, "Always"),
+    }
+
+
+def _most_common(counter: Counter[str], otherwise: str) -> str:
+    return counter.most_common(1)[0][0] if counter else otherwise
+
+
+def _services_without_deployment(bodies: Mapping[str, Body], addresses: Mapping[str, str]) -> Body:
+    external, raw = {}, {}
+    for name, body in bodies.items():
+        spec, marks = body["spec"], _marks(body)
+        if not marks and set(spec) == {"type", "externalName"}:
+            external[name] = spec["externalName"]
+            continue
+        address = addresses.get(name)
+        pinned = {**spec, "clusterIP": address} if address else spec
+        raw[name] = {**_if("metadata", marks), "spec": {"type": "ClusterIP", **pinned}}
+    return {**_if("externalServices", external), **_if("rawServices", raw)}
+
+
+def _config_map(body: Body) -> Body:
+    parts = {key: body[key] for key in ("data", "binaryData", "immutable") if body.get(key) is not None}
+    return {**parts, **_marks(body)}
+
+
+def _secret(name: str, body: Body, result: Description) -> Body:
+    text, binary = {}, {}
+    for key, value in (body.get("data") or {}).items():
+        try:
+            text[key] = base64.b64decode(value, validate=True).decode()
+        except (UnicodeDecodeError, binascii.Error):
+            binary[key] = value
+    result.secrets[name] = {**text, **binary}
+    kind = body.get("type", "Opaque")
+    return {
+        **_if("keys", list(text)),
+        **_if("binaryKeys", list(binary)),
+        **({"type": kind} if kind != "Opaque" else {}),
+        **({"immutable": body["immutable"]} if body.get("immutable") is not None else {}),
+        **_marks(body),
+    }
+
+
+def _marks(body: Body) -> Body:
+    metadata = body.get("metadata", {})
+    labels = {k: v for k, v in metadata.get("labels", {}).items() if k != "kubernetes.io/metadata.name"}
+    return {**_if("labels", labels), **_if("annotations", metadata.get("annotations", {}))}
+
+
+def _mutable(tag: str) -> bool:
+    """Whether a tag is of the sort that is pushed again: a word, not a version or a commit."""
+    return not any(character.isdigit() for character in tag) and not tag_candidates(tag)
+
+
+def _if(key: str, value: Any) -> Body:
+    return {key: value} if value else {}
+
+
+def images(live: LiveState) -> Iterable[tuple[str, str]]:
+    """Image references and the digests that pods run behind them."""
+    for _, pod in live.of("Pod"):
+        asked = {c["name"]: c["image"] for c in pod["spec"]["containers"]}
+        for status in pod.get("status", {}).get("containerStatuses", ()):
+            digest = str(status.get("imageID", "")).rpartition("@")[2]
+            if digest.startswith("sha256:") and status["name"] in asked:
+                yield asked[status["name"]], digest

@@ -1,0 +1,26 @@
+"""What is left alone: a rule for each object that was there and is not managed, so that no report tells of it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from glob import escape
+from typing import Any
+
+from config.rules import Rule, decide
+from flowmaster.compare.finding import Action, Finding
+
+WHY = "was there when the namespace was taken over"
+
+
+def rules(found: Iterable[Finding], before: Sequence[Rule]) -> list[dict[str, Any]]:
+    """A rule, as the stack's file has it, for each foreign object that the stack's own do not ignore already.
+
+    Those of an adoption before count for nothing: all are made anew, and what is managed by now, or gone, needs none.
+    """
+    own = [rule for rule in before if rule.why != WHY]
+    return [_rule(finding) for finding in found if decide(finding, own) is not Action.IGNORE]
+
+
+def _rule(finding: Finding) -> dict[str, Any]:
+    about = {"kind": finding.object.kind, "name": escape(finding.object.name), "path": ""}
+    return {**about, "class": "foreign", "action": "ignore", "why": WHY}

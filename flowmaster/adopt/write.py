@@ -1,0 +1,105 @@
+"""The text of the catalogue's and the stack's files as an adoption writes them. Pure."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from config.load import PROJECT
+from flowmaster.adopt import unmanaged
+from flowmaster.adopt.describe import Description
+
+Body = dict[str, Any]
+_HEADER = """\
+# What each service is, as `flowmaster adopt` found it running. Edit it as you like: see `pulumi preview`.
+# Where a service needs something that no field says, it is in its override.
+"""
+
+
+def catalogue_text(catalogue: Body) -> str:
+    """The catalogue as YAML."""
+    return _HEADER + yaml.dump(catalogue, Dumper=_Readable, sort_keys=False, width=110, allow_unicode=True)
+
+
+def stack_text(
+    original: str,
+    services: Mapping[str, Body],
+    adopted: Body,
+    sites: Mapping[str, Body] | None = None,
+    rules: Sequence[Body] = (),
+) -> str:
+    """The stack's file with the releases and nginx's sites that run, everything else (comments too) as it was.
+
+    :param rules: those that adoption makes (:mod:`flowmaster.adopt.unmanaged`); they take the place of those that
+        it made before.
+    """
+    editor = YAML()
+    editor.width = 200
+    document = editor.load(original)
+    config = document["config"]
+    config[f"{PROJECT}:cluster"]["uid"] = adopted["uid"]
+    config[f"{PROJECT}:adopted"] = _inline(adopted)
+    config[f"{PROJECT}:services"] = CommentedMap((name, _inline(release)) for name, release in services.items())
+    for name, site in (sites or {}).items():
+        config[f"{PROJECT}:reverseProxy"]["sites"][name] = _site(site)
+    _set_rules(config, rules)
+    # Old values go: what the namespace holds now replaces them.
+    for key in ("secrets", "sealed"):
+        config.pop(f"{PROJECT}:{key}", None)
+    stream = io.StringIO()
+    editor.dump(document, stream)
+    return stream.getvalue()
+
+
+def _set_rules(config: CommentedMap, rules: Sequence[Body]) -> None:
+    key = f"{PROJECT}:rules"
+    there = config.get(key) or CommentedSeq()
+    for number in reversed(range(len(there))):
+        if there[number].get("why") == unmanaged.WHY:
+            del there[number]
+    there.extend(map(_inline, rules))
+    if there or key in config:
+        config[key] = there
+
+
+def places(description: Description) -> dict[str, str]:
+    """Secret values by their path below `flowmaster:`."""
+    found = {}
+    for group, values in (("secrets", description.secrets), ("sealed", description.sealed)):
+        for name, keys in values.items():
+            for key, value in keys.items():
+                quoted = key.replace('"', '\\"')
+                found[f'{group}["{name}"]["{quoted}"]'] = value
+    return found
+
+
+def _site(site: Body) -> CommentedMap:
+    """A site, each of its locations on a line."""
+    locations = {path: _inline(location) for path, location in site["locations"].items()}
+    return CommentedMap({**site, "locations": CommentedMap(locations)})
+
+
+def _inline(values: Body) -> CommentedMap:
+    mapping = CommentedMap(values)
+    mapping.fa.set_flow_style()
+    return mapping
+
+
+class _Readable(yaml.SafeDumper):
+    """Multi-line text as it reads, lists indented."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        super().increase_indent(flow, False)
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Readable.add_representer(str, _text)

@@ -1,0 +1,1 @@
+"""The verbs of `flowmaster`, a thin module each."""

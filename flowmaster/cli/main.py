@@ -1,0 +1,64 @@
+"""The command line: `flowmaster VERB`. Thin: each verb parses its options and calls what does the work."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from config.errors import UserError
+
+VERBS = {
+    "adopt": "write down what runs in the namespace, proved to stay as it is; reads the server only",
+    "compose": "write down a docker compose project, and what becomes of it in the cluster; reads the server only",
+    "drift": "show how the server differs from what is declared; read-only",
+    "restore": "put back the objects that adopt saved",
+    "status": "show the whole server on one screen; read-only",
+    "smoke": "ask every service whether it answers, and write down when",
+    "unlock": "show who holds the stack's lock, and release one that a killed update left",
+    "nginx": "check that nginx takes its configuration and every location answers; read-only",
+    "topology": "draw who leads to whom, and who is drifted, as SVG; read-only",
+    "gaps": "list what the snapshot of the server left open and nobody has filled yet",
+}
+EXIT_ERROR = 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends a wrong call as any other error: argparse's own 2 would say that drift was found."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_ERROR, f"error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    :return: 0, :data:`EXIT_ERROR` with a message of at most three lines, or what the verb documents.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _Parser(prog="flowmaster", description="FlowMaster on its server: look before you update.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for verb, summary in VERBS.items():
+        sub = verbs.add_parser(verb, help=summary, description=summary)
+        sub.add_argument("--stack", default="demo", help="the stack (default: demo)")
+        # only the verb that runs is imported: what the others need would cost every run its time
+        if verb == chosen:
+            module = importlib.import_module(f"flowmaster.cli.{verb}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    options = parser.parse_args(words)
+    try:
+        return int(options.run(options))
+    except UserError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""`flowmaster nginx`: nginx's own test of its configuration, and whether every location answers. Changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    parser.add_argument("--patience", type=float, default=15.0, metavar="SECONDS", help="how long to ask (default: 15)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask the server; 0 where all is well, else 1 with a line for each thing that is not."""
+    from config import load
+    from flowmaster.host import nginx
+    from flowmaster.host.access import access
+    from flowmaster.render.nginx import checks
+
+    settings = load.from_file(options.stack)
+    proxy = settings.stack.reverse_proxy
+    asleep = {name for name in settings.services if settings.release(name).replicas == 0}
+    asked = [check for site in (proxy.sites.values() if proxy else ()) for check in checks(site, asleep)]
+    problems = nginx.check(access(settings.stack.host), asked, options.patience)
+    for line in problems:
+        print(f"✗ {line}")
+    if not problems:
+        print(f"✓ nginx takes its configuration, runs it, and {len(asked)} locations answer")
+    return 1 if problems else 0

@@ -1,0 +1,63 @@
+"""`flowmaster smoke`: asks every service whether it answers, and writes down when that was. Changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="also write the answers as JUnit XML")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask everything once; 0 where all answered, else 1."""
+    from config import load
+    from flowmaster.cluster.connection import connect
+    from flowmaster.drift import smoke
+    from flowmaster.host.access import ADDRESS
+
+    settings = load.from_file(options.stack)
+    address = str(settings.environ.get(ADDRESS) or settings.stack.host.address)
+    with connect(settings.stack.cluster) as api:
+        answers = smoke.ask_all(settings, api, address)
+    width = max(len(answer.service) for answer in answers)
+    for answer in answers:
+        words = answer.problem or (
+            f"skipped: {answer.skipped}" if answer.skipped else f"{answer.seconds * 1000:.0f} ms"
+        )
+        mark = "✗" if answer.problem else "✓" if answer.ok else "-"
+        print(f"{mark} {answer.service:<{width}}  {answer.way:<14}  {words}")
+    failed = [answer for answer in answers if answer.problem]
+    ok = sum(answer.ok for answer in answers)
+    print(f"{ok} of {ok + len(failed)} answer" + (f", {len(answers) - ok - len(failed)} not asked" if ok else ""))
+    if options.junit:
+        options.junit.write_text(smoke.junit(answers, settings.name), encoding="utf-8")
+    record(settings.name, smoke.by_service(answers))
+    return 1 if failed else 0
+
+
+def _file(stack: str) -> Path:
+    from config.load import stack_path
+
+    return stack_path(stack).with_name(f"tested.{stack}.json")
+
+
+def record(stack: str, asked: Mapping[str, tuple[datetime, bool]]) -> None:
+    """Write down, beside the stack's file, when each service was asked and whether it answered."""
+    known = {**recorded(stack), **asked}
+    lines = {name: {"when": when.isoformat(timespec="seconds"), "ok": ok} for name, (when, ok) in sorted(known.items())}
+    _file(stack).write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
+
+
+def recorded(stack: str) -> dict[str, tuple[datetime, bool]]:
+    """What was written down; nothing where nobody ever asked."""
+    try:
+        lines = json.loads(_file(stack).read_text(encoding="utf-8"))
+        return {name: (datetime.fromisoformat(entry["when"]), bool(entry["ok"])) for name, entry in lines.items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

@@ -1,0 +1,81 @@
+"""`flowmaster status`: the whole server on one screen. Reads only."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from config.settings import Settings
+from flowmaster.cluster.reader import LiveState
+from flowmaster.drift.engine import Report
+from flowmaster.drift.overview import Known, Overview
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """No options of its own."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look once and show it; the exit code is that of `flowmaster drift`."""
+    from config import load
+    from flowmaster.drift.overview import overview
+    from flowmaster.report import overview as shown
+
+    settings = load.from_file(options.stack)
+    seen = look(settings)
+    whole: Overview = overview(settings, seen.live, seen.report, seen.known)
+    shown.show(whole, sys.stdout)
+    return int(whole.report.exit_code)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything that was read at once."""
+
+    live: LiveState
+    report: Report
+    known: Known
+
+
+def look(settings: Settings) -> Seen:
+    """Read the cluster, the machine, the state and the tests' record, all beside each other."""
+    from config.load import PROJECT, ROOT
+    from flowmaster.cli import smoke
+    from flowmaster.cluster import reader
+    from flowmaster.cluster.connection import connect
+    from flowmaster.drift import engine, last_applied
+    from flowmaster.drift import host as source
+    from flowmaster.drift.overview import memory
+    from flowmaster.host.errors import HostError
+    from flowmaster.render.manifests import manifests
+
+    host = source.start(settings, containers=True)
+    with connect(settings.stack.cluster) as api, ThreadPoolExecutor(2) as pool:
+        measuring = pool.submit(memory, api, settings.namespace)
+        reading = pool.submit(reader.read, api, settings.namespace)
+        declared = [dict(body) for body in manifests(settings)]
+        before = last_applied.from_stack(PROJECT, settings.name, ROOT)
+        live = reading.result()
+        declared += host.bodies(live, before) if host is not None else []
+        how = engine.Options(stack=settings.name, rules=settings.stack.rules, sources=(host,) if host else ())
+        report = engine.assemble(api, live, declared, before, how)
+        state, problem = None, ""
+        projects: Mapping[str, Mapping[str, Any]] = {}
+        if host is not None:
+            try:
+                state, projects = host.state(), host.project_states()
+            except HostError as err:
+                problem = err.found
+        known = Known(
+            host=state,
+            host_problem=problem,
+            compose=projects,
+            updated=before.updated,
+            tested=smoke.recorded(settings.name),
+            memory=measuring.result(),
+        )
+    return Seen(live, report, known)

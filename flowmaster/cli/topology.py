@@ -1,0 +1,28 @@
+"""`flowmaster topology`: who leads to whom on the server, and who is drifted, as a picture. Reads only."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write the SVG (default: standard output)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look once and draw it."""
+    from config import load
+    from flowmaster.cli.status import look
+    from flowmaster.drift.overview import overview
+    from flowmaster.report import topology
+
+    settings = load.from_file(options.stack)
+    seen = look(settings)
+    picture = topology.svg(settings, overview(settings, seen.live, seen.report, seen.known))
+    if options.output is None:
+        print(picture, end="")
+    else:
+        options.output.write_text(picture, encoding="utf-8")
+    return 0

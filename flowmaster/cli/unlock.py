@@ -1,0 +1,46 @@
+"""`flowmaster unlock`: who holds the stack's lock; releases one that an update left which was killed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    parser.epilog = "exit codes: 0 no update runs, and nothing is locked any more; 1 the stack is locked by another"
+    parser.add_argument("--show", action="store_true", help="only show who holds the lock, and since when")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Release stale locks, and say what the update that left them did not finish.
+
+    :raises flowmaster.heal.state_lock.LockError: where a lock is held, or it cannot be told whether it is.
+    """
+    from config.load import PROJECT, ROOT
+    from flowmaster.drift import last_applied
+    from flowmaster.heal import pending_operations, state_lock
+
+    folder = last_applied.folder(ROOT)
+    if folder is None:
+        print(
+            f"the locks of {last_applied.backend(ROOT) or 'Pulumi Cloud'} are its own to look after: nothing to release"
+        )
+        return 0
+    found = state_lock.locks(folder, PROJECT, options.stack)
+    if not found:
+        print(f"stack {options.stack} is not locked")
+    if options.show:
+        now = datetime.now(UTC)
+        for held in found:
+            print(f"{held.told(now)}: {'that process is gone' if held.stale else 'not to be released from here'}")
+    else:
+        for line in state_lock.release(found, options.stack) + state_lock.mend(folder, PROJECT, options.stack):
+            print(line)
+    state = last_applied.from_files(folder, PROJECT, options.stack) or {}
+    if words := pending_operations.told(state):
+        print(words)
+    if not options.show and (problem := pending_operations.forget_creations(state, PROJECT, options.stack, ROOT)):
+        print(f"warning: Pulumi goes on warning about what was not finished: {problem}", file=sys.stderr)
+    return 0

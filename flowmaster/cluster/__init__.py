@@ -1,0 +1,1 @@
+"""Kubernetes: the connection, reading, schema and defaults, masking, guarded writes, waiting for a rollout."""

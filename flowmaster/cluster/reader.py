@@ -1,0 +1,180 @@
+"""The live state of a namespace, read with one LIST a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from flowmaster.cluster.defaults import Body
+from flowmaster.cluster.errors import ApiError, UnreachableError
+from flowmaster.compare.finding import ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object and where the API has it."""
+
+    name: str
+    version: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str) -> str:
+        """The path of its LIST in a namespace, or in the cluster for what is in none."""
+        root = "/api/v1" if self.version == "v1" else f"/apis/{self.version}"
+        return f"{root}/namespaces/{namespace}/{self.plural}" if self.namespaced else f"{root}/{self.plural}"
+
+
+# The large ones first, so that the small ones are read beside them.
+KINDS = (
+    Kind("Pod", "v1", "pods"),
+    Kind("Deployment", "apps/v1", "deployments"),
+    Kind("Service", "v1", "services"),
+    Kind("Secret", "v1", "secrets"),
+    Kind("ConfigMap", "v1", "configmaps"),
+    Kind("StatefulSet", "apps/v1", "statefulsets"),
+    Kind("DaemonSet", "apps/v1", "daemonsets"),
+    Kind("Job", "batch/v1", "jobs"),
+    Kind("CronJob", "batch/v1", "cronjobs"),
+    Kind("Ingress", "networking.k8s.io/v1", "ingresses"),
+    Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
+    Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
+    Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
+    Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims"),
+    Kind("ServiceAccount", "v1", "serviceaccounts"),
+    Kind("Role", "rbac.authorization.k8s.io/v1", "roles"),
+    Kind("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings"),
+    Kind("ResourceQuota", "v1", "resourcequotas"),
+    Kind("LimitRange", "v1", "limitranges"),
+)
+"""What is looked for. Not ReplicaSets and endpoints: Kubernetes makes these itself, and there are many of them."""
+
+_AT_ONCE = 4
+
+
+class Reader(Protocol):
+    """What is needed of a connection."""
+
+    @property
+    def server(self) -> str:
+        """The server's address, for messages."""
+
+    def get(self, path: str) -> Body:
+        """A decoded answer."""
+
+
+@dataclass
+class LiveState:
+    """What there is. A kind in `unread` was asked for in vain: nothing is known about its objects."""
+
+    server: str
+    namespace: str
+    objects: dict[ObjectRef, Body] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    unreachable: str = ""
+
+    def of(self, kind: str) -> Iterable[tuple[ObjectRef, Body]]:
+        """All objects of one kind."""
+        return ((ref, body) for ref, body in self.objects.items() if ref.kind == kind)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the namespace itself is there."""
+        return ObjectRef("Namespace", "", self.namespace) in self.objects
+
+
+def read(api: Reader, namespace: str) -> LiveState:
+    """All objects of the kinds above. Never raises: what could not be read is said in the result."""
+    state = LiveState(api.server, namespace)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        # A server that does not answer once is not asked again: that would be its timeout for every kind.
+        tasks = [pool.submit(_unless_lost, state, _list, api, kind) for kind in KINDS]
+        tasks.append(pool.submit(_unless_lost, state, _namespace, api))
+    for task in tasks:
+        _add(state, task.result())
+    return state
+
+
+def _unless_lost(state: LiveState, reading: Callable[..., LiveState], api: Reader, *what: Kind) -> LiveState:
+    if state.unreachable:
+        return LiveState(api.server, state.namespace)
+    part = reading(api, *what, state.namespace)
+    state.unreachable = state.unreachable or part.unreachable
+    return part
+
+
+def read_more(api: Reader, state: LiveState, wanted: Iterable[tuple[str, ObjectRef]]) -> None:
+    """Add declared objects, given with their apiVersion, that are of other kinds or in other namespaces.
+
+    Of these, only what is declared is looked at: the rest is none of this program's business.
+    """
+    known = {kind.name: kind for kind in KINDS}
+    groups: dict[tuple[str, str, str], set[ObjectRef]] = {}
+    for version, ref in wanted:
+        if ref.kind != "Namespace" and not (ref.kind in known and ref.namespace == state.namespace):
+            groups.setdefault((version, ref.kind, ref.namespace), set()).add(ref)
+    for (version, name, namespace), refs in sorted(groups.items()):
+        kind = known.get(name)
+        part = _list(api, kind, namespace) if kind else _discovered(api, version, name, namespace)
+        part.objects = {ref: body for ref, body in part.objects.items() if ref in refs}
+        _add(state, part)
+
+
+def _add(state: LiveState, part: LiveState) -> None:
+    state.objects.update(part.objects)
+    state.unread.update(part.unread)
+    state.unreachable = state.unreachable or part.unreachable
+
+
+def _list(api: Reader, kind: Kind, namespace: str) -> LiveState:
+    part = LiveState(api.server, namespace)
+    try:
+        answer = api.get(kind.path(namespace))
+    except ApiError as err:
+        _failed(part, kind.name, err)
+        return part
+    for body in answer["items"]:
+        # Lists leave these two out of their items.
+        body["kind"], body["apiVersion"] = kind.name, kind.version
+        part.objects[ObjectRef(kind.name, namespace, body["metadata"]["name"])] = body
+    return part
+
+
+def _namespace(api: Reader, namespace: str) -> LiveState:
+    part = LiveState(api.server, namespace)
+    try:
+        part.objects[ObjectRef("Namespace", "", namespace)] = api.get(f"/api/v1/namespaces/{namespace}")
+    except ApiError as err:
+        if err.status != 404:
+            _failed(part, "Namespace", err)
+    return part
+
+
+def _discovered(api: Reader, version: str, kind: str, namespace: str) -> LiveState:
+    """Objects of a kind that is not among those above: the API says under which name it has them."""
+    part = LiveState(api.server, namespace)
+    try:
+        served = api.get("/api/v1" if version == "v1" else f"/apis/{version}")["resources"]
+    except ApiError as err:
+        _failed(part, kind, err)
+        return part
+    for resource in served:
+        if resource["kind"] == kind and "/" not in resource["name"]:
+            return _list(api, Kind(kind, version, resource["name"], resource["namespaced"]), namespace)
+    return part
+
+
+def _failed(part: LiveState, kind: str, err: ApiError) -> None:
+    if err.status == 404:
+        # The server does not serve this kind at all, so there is none of it.
+        return
+    part.unread[kind] = err.reason
+    if isinstance(err, UnreachableError) or err.status == 401:
+        part.unreachable = err.found
+
+
+def ending(live: Body) -> bool:
+    """Whether somebody deleted the object, and something keeps it from going."""
+    return bool(live["metadata"].get("deletionTimestamp"))

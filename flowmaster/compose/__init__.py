@@ -1,0 +1,1 @@
+"""A docker compose project as Kubernetes bodies. Pure: no server is asked."""

@@ -1,0 +1,1 @@
+"""What differs between desired and live state: cluster, host, compose projects, registry. Writes nothing."""

@@ -1,0 +1,218 @@
+"""The whole server at one look: what runs, how it is, and who is drifted. Pure, but for reading memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from config.settings import Settings
+from config.types import quantity_value
+from flowmaster.cluster.errors import ApiError
+from flowmaster.cluster.field_managers import moment
+from flowmaster.cluster.reader import LiveState
+from flowmaster.compare.finding import Finding, FindingClass, ObjectRef
+from flowmaster.drift.engine import Report
+from flowmaster.drift.health import by_workload
+from flowmaster.host.nginx import HostState
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRow:
+    """One service as it is."""
+
+    name: str
+    ready: int
+    wanted: int
+    restarts: int
+    version: str
+    since: datetime | None
+    memory: int | None
+    """Bytes in use by all its pods; None where nobody measures."""
+    request: int | None
+    """Bytes, of one pod."""
+    worst: FindingClass | None
+    tested: datetime | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing besides the services: what it is, how it is in words, and whether that is well (None: not known)."""
+
+    what: str
+    words: str
+    well: bool | None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Everything on one screen."""
+
+    services: Sequence[ServiceRow]
+    lines: Sequence[Line]
+    report: Report
+    untested: int = 0
+    failed: int = 0
+    """Services that did not answer when they were tested last."""
+    gone: Sequence[str] = field(default_factory=tuple)
+    """Declared services that are not on the server."""
+
+
+class Asker(Protocol):
+    """What is needed of a connection."""
+
+    def get(self, path: str) -> Any:
+        """A decoded answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What was read besides the cluster and the report."""
+
+    host: HostState | None = None
+    host_problem: str = ""
+    compose: Mapping[str, Body] = field(default_factory=dict)
+    """How each compose project is on the server (:func:`flowmaster.host.docker.read_state`)."""
+    updated: datetime | None = None
+    tested: Mapping[str, tuple[datetime, bool]] = field(default_factory=dict)
+    memory: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by pod."""
+
+
+def overview(settings: Settings, live: LiveState, report: Report, known: Known) -> Overview:
+    """From what was read to what is shown."""
+    pods = by_workload(live)
+    rows = [_row(name, live, pods, report, known) for name in settings.services]
+    asked = [row for row in rows if row.wanted]
+    return Overview(
+        services=rows,
+        lines=list(_lines(settings, live, report, known)),
+        report=report,
+        untested=sum(row.tested is None for row in asked),
+        failed=sum(row.failed for row in asked),
+        gone=[row.name for row in rows if row.wanted == 0 and settings.release(row.name).replicas],
+    )
+
+
+def _row(
+    name: str,
+    live: LiveState,
+    pods: Mapping[ObjectRef, list[dict[str, Any]]],
+    report: Report,
+    known: Known,
+) -> ServiceRow:
+    ref = ObjectRef("Deployment", live.namespace, name)
+    body: Body = live.objects.get(ref) or {}
+    own = pods.get(ref, [])
+    spec, status = body.get("spec") or {}, body.get("status") or {}
+    containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or [{}]
+    request = ((containers[0].get("resources") or {}).get("requests") or {}).get("memory")
+    measured = [known.memory[p["metadata"]["name"]] for p in own if p["metadata"]["name"] in known.memory]
+    started = [moment(p["status"].get("startTime")) for p in own if p.get("status", {}).get("startTime")]
+    tested, answered = known.tested.get(name, (None, True))
+    return ServiceRow(
+        name=name,
+        ready=int(status.get("readyReplicas", 0)),
+        wanted=int(spec.get("replicas", 1)) if body else 0,
+        restarts=sum(s.get("restartCount", 0) for p in own for s in p.get("status", {}).get("containerStatuses", ())),
+        version=str(containers[0].get("image", "")).rpartition("/")[2].partition(":")[2],
+        since=max((when for when in started if when), default=None),
+        memory=sum(measured) if measured else None,
+        request=int(quantity_value(request)) if request else None,
+        worst=worst(report.findings, name),
+        tested=tested,
+        failed=not answered,
+    )
+
+
+def worst(findings: Iterable[Finding], name: str) -> FindingClass | None:
+    """The most pressing class of finding about a service: its Deployment and its Service."""
+    about = [f.cls for f in findings if f.object.kind in ("Deployment", "Service") and f.object.name == name]
+    return min(about, key=lambda cls: cls.rank, default=None)
+
+
+def _lines(settings: Settings, live: LiveState, report: Report, known: Known) -> Iterable[Line]:
+    yield from _of_host(settings, report, known)
+    externals = settings.catalogue.external_services
+    missing = [n for n in externals if ObjectRef("Service", live.namespace, n) not in live.objects]
+    words = ", ".join(f"{name} → {target.partition('.svc')[0]}" for name, target in externals.items())
+    yield Line("ExternalNames", f"missing: {', '.join(missing)}" if missing else words, not missing)
+    unasked = [f for f in report.findings if f.object.kind == "Registry" and f.cls is FindingClass.UNKNOWN]
+    stale = sum(f.cls is FindingClass.STALE and f.object.kind == "Deployment" for f in report.findings)
+    moved = f"; {stale} tags have moved" if stale else ""
+    yield Line("registry", str(unasked[0].live) if unasked else f"answers{moved}", not unasked and not stale)
+    when = f"{known.updated:%Y-%m-%d %H:%M} UTC" if known.updated else "never from here"
+    yield Line("last update", when, known.updated is not None)
+
+
+def _of_host(settings: Settings, report: Report, known: Known) -> Iterable[Line]:
+    proxy, host = settings.stack.reverse_proxy, known.host
+    if host is None:
+        words = known.host_problem or "not declared"
+        for what in ("nginx", "SDX", "Plane"):
+            yield Line(what, words, None)
+        return
+    differing = [f for f in report.findings if f.object.kind in ("NginxSite", "Nginx")]
+    sites = ", ".join(proxy.sites) if proxy else "none declared"
+    state = "not installed" if not host.nginx.installed else "running" if host.nginx.running else "stopped"
+    count = len(differing)
+    differs = f"; {count} finding{'' if count == 1 else 's'}" if differing else ", as declared"
+    yield Line("nginx", f"{state}; sites: {sites}{differs}", host.nginx.running and not differing)
+    projects = settings.stack.compose
+    for name, found in known.compose.items():
+        yield _of_project(name, found, str(projects[name].phase))
+    for what, names in (("SDX", "sdx"), ("Plane", "plane")):
+        if names in known.compose:
+            continue
+        own = [c for c in host.containers if c.project.startswith(names) or c.name.startswith(names)]
+        running = [c for c in own if c.state == "running"]
+        ill = [c.name for c in own if c.health == "unhealthy"]
+        guarded = "; guarded, never touched" if what == "Plane" else ""
+        words = f"{len(running)} of {len(own)} containers run" if own else host.containers_problem or "no containers"
+        unwell = f"; unhealthy: {', '.join(ill)}" if ill else ""
+        yield Line(what, words + unwell + guarded, None if not own else len(running) == len(own) and not ill)
+
+
+def _of_project(name: str, state: Body, declared: str) -> Line:
+    """A compose project on its way: where it is, and which of its containers run."""
+    journal, containers = state["journal"], state["containers"]
+    phase, move = str(journal["phase"]), journal.get("move")
+    running = sum(container["state"] == "running" for container in containers)
+    serves = phase in ("docker", "shadow")
+    words = f"phase {phase}; " + ("served from docker" if serves else "served from the cluster")
+    words += f"; {running} of {len(containers)} containers run" if containers else "; no containers"
+    if move:
+        words += f"; {move['from']} → {move['to']} unfinished at step {move['step']}"
+    elif phase != declared:
+        words += f"; to be {declared}"
+    well = not state["problem"] and not move and running == (len(containers) if serves else 0)
+    return Line(name.upper(), state["problem"] or words, well)
+
+
+def memory(api: Asker, namespace: str) -> dict[str, int]:
+    """Bytes in use by pod: from the metrics API, else from the nodes themselves; nothing where neither says."""
+    try:
+        items = api.get(f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods")["items"]
+    except ApiError:
+        return _from_nodes(api, namespace)
+    return {
+        item["metadata"]["name"]: sum(int(quantity_value(c["usage"]["memory"])) for c in item["containers"])
+        for item in items
+    }
+
+
+def _from_nodes(api: Asker, namespace: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    try:
+        for node in api.get("/api/v1/nodes")["items"]:
+            summary = api.get(f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary?only_cpu_and_memory=true")
+            for pod in summary["pods"]:
+                if pod["podRef"]["namespace"] == namespace and "memory" in pod:
+                    found[pod["podRef"]["name"]] = int(pod["memory"].get("workingSetBytes", 0))
+    except (ApiError, KeyError, TypeError):
+        return found
+    return found

@@ -1,0 +1,178 @@
+"""Compose projects of the server's Docker: the one way in which anything is read of them, or done with them."""
+
+from __future__ import annotations
+
+import getpass
+import http.client
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+from flowmaster.host import policy
+from flowmaster.host.access import Access
+from flowmaster.host.connection import RefusedError, Session, ask
+from flowmaster.host.errors import HostError, HostUnreachableError
+from flowmaster.host.process_identity import identity, is_gone
+
+Json = dict[str, Any]
+ALIVE_SECONDS = 2.0
+_BUSY_SECONDS, _GONE_SECONDS = 1.0, 0.1
+"""Between questions whether the project can be taken over: from whoever works on it, and from one that is gone."""
+LOST_SECONDS = 45.0
+"""How long a server that went away is waited for."""
+
+
+def read_project(access: Access, name: str, folder: str) -> Json:
+    """What really runs of a compose project, and what its file says. Changes nothing. Holds secrets: handle with care.
+
+    `config` is `docker compose config --format json`; `containers` are those of the project as `docker inspect` has
+    them, in the file or not; `images` by id, None for one that is gone; `volumes` are Docker's volumes and bind mounts
+    (`Type`, `Name`, `Mountpoint`, `exists`, `directory`, `bytes`, `count`); `networks`; `files` are hashes by path;
+    `node_address` is the server's own.
+
+    :raises flowmaster.host.errors.HostError: where folder or file is missing or invalid, or Docker does not answer.
+    """
+    answer: Json = _ask(access, name, "read", folder=folder)
+    return answer
+
+
+def read_state(access: Access, name: str, folder: str) -> Json:
+    """How a project is: `journal`, `containers`, `files`, `rules`, `problem`. Changes nothing; holds secrets.
+
+    :raises flowmaster.host.errors.HostError: where it cannot be read.
+    """
+    answer: Json = _ask(access, name, "state", folder=folder)
+    return answer
+
+
+def answers(address: str, port: int, patience: float = 5.0) -> bool:
+    """Whether a port of the server answers HTTP from here, in any words, within some seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        connection = http.client.HTTPConnection(address, port, timeout=patience)
+        try:
+            connection.request("GET", "/", headers={"Connection": "close"})
+            connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        else:
+            return True
+        finally:
+            connection.close()
+
+
+def _ask(access: Access, project: str, do: str, **more: Any) -> Any:
+    request = {"verb": "compose", "do": do, "project": project, **more}
+    policy.check_request(request)
+    return ask(access, request)
+
+
+class Run:
+    """One run of this program at work on a project: everything that it changes on the server goes through this.
+
+    The server refuses a run that another one has taken over, so whatever is left of a killed one cannot go on.
+    """
+
+    def __init__(self, access: Access, project: str, folder: str, say: Callable[[str], None]) -> None:
+        self.access, self.project, self.folder, self.say = access, project, folder, say
+        self.name = uuid.uuid4().hex
+        self.who = f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})"
+        self._session = Session(access)
+        self._alive = 0.0
+        self._noted: Json = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(HostError):
+            self._session.ask(self._request("journal", what="release"))
+        self._session.close()
+
+    def take(self, seconds: float) -> Json:
+        """Take the project over, waiting for whoever is at work on it; answers with its journal.
+
+        A run of this machine whose process is gone is not waited for; of any other one nothing is known but its signs
+        of life.
+
+        :raises flowmaster.host.connection.RefusedError: where somebody else still is after that time; it says who.
+        """
+        deadline, told, gone = time.monotonic() + seconds, False, None
+        while True:
+            try:
+                journal: Json = self.ask("journal", what="take", who=self.who, process=identity(), gone=gone)
+            except RefusedError as err:
+                if not err.waits or time.monotonic() > deadline:
+                    raise
+                if not told:
+                    told = True
+                    gone = self._gone()
+                    self.say(f"{'its process is gone' if gone else 'waiting'}: {err.words}")
+                time.sleep(_GONE_SECONDS if gone else _BUSY_SECONDS)
+            else:
+                return journal
+
+    def _gone(self) -> str | None:
+        """The run that is at work on the project, where it was one of this machine and its process is gone."""
+        found: Json = self.ask("journal", what="show")
+        return found.get("run") if is_gone(found.get("process")) else None
+
+    def ask(self, do: str, **more: Any) -> Any:
+        """Do something with the project. A connection that is lost is made again: each request may be sent twice.
+
+        :raises flowmaster.host.errors.HostError: where it is refused, or the server stays away.
+        """
+        return self._patiently(self._request(do, **more))
+
+    def write_site(self, name: str, content: str, checks: Sequence[Json] = (), patience: float = 15.0) -> Json:
+        """Make a site of nginx be so, as :func:`flowmaster.host.nginx.write_site` does."""
+        request = {"verb": "change", "name": name, "content": content, "checks": list(checks), "patience": patience}
+        answer: Json = self._patiently({**request, "project": self.project, "run": self.name})
+        return answer
+
+    def note(self, **fields: Any) -> None:
+        """Write something into the journal."""
+        self.ask("journal", what="note", fields=fields)
+
+    def alive(self) -> None:
+        """Give a sign of life, if the last one was some time ago."""
+        if time.monotonic() - self._alive > ALIVE_SECONDS:
+            self.ask("journal", what="alive")
+
+    def _request(self, do: str, **more: Any) -> Json:
+        own = {"verb": "compose", "do": do, "project": self.project, "folder": self.folder, "run": self.name}
+        return {**own, **more}
+
+    def next(self, **fields: Any) -> None:
+        """Write something into the journal with the next request, before it is carried out."""
+        self._noted.update(fields)
+
+    def _patiently(self, request: Json) -> Any:
+        if self._noted and request.get("what") != "take":
+            request = {**request, "noted": dict(self._noted)}
+        policy.check_request(request)
+        deadline = time.monotonic() + LOST_SECONDS
+        while True:
+            try:
+                answer = self._session.ask(request)
+            except HostUnreachableError as err:
+                if time.monotonic() > deadline:
+                    raise
+                self.say(f"the server does not answer, asking again: {err.found}")
+                time.sleep(1.0)
+            except RefusedError as err:
+                # what was asked before the connection was lost is still being done
+                if err.stage != "taken" or "still at work" not in err.words or time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
+            else:
+                self._alive = time.monotonic()
+                if "noted" in request:
+                    self._noted.clear()
+                return answer

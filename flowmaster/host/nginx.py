@@ -1,0 +1,208 @@
+"""The one way in which anything is read or written on the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from flowmaster.host import policy
+from flowmaster.host.access import Access
+from flowmaster.host.connection import ask
+
+if TYPE_CHECKING:
+    from flowmaster.render.nginx import Check
+
+ENABLED = "/etc/nginx/sites-enabled"
+AVAILABLE = "/etc/nginx/sites-available"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file on the server, with its content where that could be read."""
+
+    path: str
+    kind: str
+    mode: str = ""
+    owner: str = ""
+    group: str = ""
+    content: str | None = None
+    sha256: str | None = None
+    target: str | None = None
+    changed: datetime | None = None
+    """When its content was written last."""
+    touched: datetime | None = None
+    """When anything of it was changed last: content, mode, owner or name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of the server's Docker."""
+
+    name: str
+    id: str
+    image: str
+    state: str
+    health: str
+    started: str
+    restarts: int
+    project: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nginx:
+    """nginx itself. `newer` are files that it has not read since they were changed."""
+
+    installed: bool
+    running: bool = False
+    valid: bool = True
+    words: str = ""
+    newer: tuple[str, ...] = ()
+    since: datetime | None = None
+    taken: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HostState:
+    """The server as it was read, at once."""
+
+    address: str
+    hostname: str
+    nginx: Nginx
+    files: Mapping[str, File]
+    containers: Sequence[Container] = ()
+    containers_problem: str = ""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """By site, why an update does not write it, in words that go on from the path of its entry in sites-enabled."""
+    addresses: Sequence[str] = ()
+    """The machine's own, IPv4, but for loopback."""
+
+    def site(self, name: str) -> File | None:
+        """The file of an enabled site."""
+        return self.files.get(f"{ENABLED}/{name}")
+
+    def disabled(self, name: str) -> File | None:
+        """The file of a site that is kept, but not enabled."""
+        return None if self.site(name) else self.files.get(f"{AVAILABLE}/{name}")
+
+    @property
+    def plane(self) -> Mapping[str, str]:
+        """Plane's containers by name, with what changes when one is made anew or started again."""
+        return {c.name: f"{c.id[:12]} {c.started}" for c in self.containers if is_plane(c)}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a change came to. `failing` are locations that do not answer, as they did not before it either."""
+
+    changed: bool
+    reloaded: bool
+    failing: tuple[str, ...]
+
+
+def is_plane(container: Container) -> bool:
+    """Whether a container belongs to Plane, which this project never touches."""
+    return container.project.startswith("plane") or container.name.startswith("plane")
+
+
+def read(access: Access, sites: Sequence[str], ports: Sequence[int] = (80,), *, containers: bool = False) -> HostState:
+    """Everything that is to be known of the server: one connection, one request.
+
+    :raises flowmaster.host.errors.HostError: where it cannot be read.
+    """
+    request = {"verb": "read", "sites": list(sites), "ports": list(ports), "containers": containers}
+    policy.check_request(request)
+    return _state(access.address, ask(access, request))
+
+
+def write_site(
+    access: Access,
+    name: str,
+    content: str,
+    checks: Sequence[Check | Mapping[str, Any]] = (),
+    **how: Any,
+) -> Outcome:
+    """Make a site be so, and nginx run it, or leave everything as it was.
+
+    `expected` among the further arguments is the hash of the file as it was looked at, or None for no file.
+
+    :raises flowmaster.host.errors.HostError: in nginx's own words; the old configuration is then in place and served.
+    """
+    asked = [dict(check) if isinstance(check, Mapping) else asdict(check) for check in checks]
+    return _change(access, {"name": name, "content": content, "checks": asked, **how})
+
+
+def check(access: Access, checks: Sequence[Check], patience: float = 15.0) -> list[str]:
+    """What is wrong with nginx, a line each: its own test, whether it runs what is in its files, every location.
+
+    :raises flowmaster.host.errors.HostError: where it cannot be asked.
+    """
+    request = {"verb": "check", "checks": [asdict(entry) for entry in checks], "patience": patience}
+    policy.check_request(request)
+    answer = ask(access, request)
+    lines = [] if answer["valid"] else [f"nginx -t: {answer['words']}"]
+    if not answer["running"]:
+        lines.append("nginx does not run")
+    lines += [f"nginx has not read {path} since it was changed" for path in answer["newer"]]
+    return lines + [f"location {entry['path']} {entry['words']}" for entry in answer["answers"] if not entry["ok"]]
+
+
+def remove_site(access: Access, name: str) -> Outcome:
+    """Take a site away; a backup of it stays on the server.
+
+    :raises flowmaster.host.errors.HostError: where nginx would not run without it; everything is then as it was.
+    """
+    return _change(access, {"name": name, "content": None})
+
+
+def _change(access: Access, request: Mapping[str, Any]) -> Outcome:
+    whole = {"verb": "change", **request}
+    policy.check_request(whole)
+    answer = ask(access, whole)
+    failing = tuple(f"{entry['path']} {entry['words']}" for entry in answer["failing"])
+    return Outcome(answer["changed"], answer["reloaded"], failing)
+
+
+def _state(address: str, facts: Mapping[str, Any]) -> HostState:
+    about, containers = facts["nginx"], facts.get("containers", [])
+    test = about.get("test", {"ok": True, "words": ""})
+    nginx = Nginx(
+        installed=about["installed"],
+        running=about.get("pid") is not None,
+        valid=test["ok"],
+        words=test["words"],
+        newer=tuple(about.get("newer", ())),
+        since=_time(about.get("since")),
+        taken=about.get("taken", {}),
+    )
+    problem = containers if isinstance(containers, str) else ""
+    return HostState(
+        address=address,
+        hostname=facts["hostname"],
+        nginx=nginx,
+        files={path: _file(path, entry) for path, entry in facts["files"].items()},
+        containers=() if problem else tuple(Container(**entry) for entry in containers),
+        containers_problem=problem,
+        addresses=facts.get("addresses", ()),
+        problems=facts.get("problems", {}),
+    )
+
+
+def _file(path: str, facts: Mapping[str, Any]) -> File:
+    return File(
+        path=path,
+        kind=facts["kind"],
+        mode=facts.get("mode", ""),
+        owner=facts.get("owner", ""),
+        group=facts.get("group", ""),
+        content=facts.get("content"),
+        sha256=facts.get("sha256"),
+        target=facts.get("target"),
+        changed=_time(facts.get("mtime")),
+        touched=_time(facts.get("ctime")),
+    )
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

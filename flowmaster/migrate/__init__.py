@@ -1,0 +1,1 @@
+"""Moving a docker compose project into the cluster, and back."""

@@ -1,0 +1,1 @@
+"""From settings to Kubernetes bodies, nginx text and every name. Pure."""

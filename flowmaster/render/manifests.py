@@ -1,0 +1,26 @@
+"""Every object that the program declares, as plain bodies: what `pulumi up` applies and what drift compares with."""
+
+from __future__ import annotations
+
+from config.settings import Settings
+from flowmaster.render import microservice
+from flowmaster.render import namespace as shared
+from flowmaster.render.kubernetes_types import Manifest
+
+
+def manifests(settings: Settings) -> list[Manifest]:
+    """All bodies, in the order in which they depend on each other.
+
+    :raises config.errors.ConfigError: where a secret has no value.
+    """
+    catalogue = settings.catalogue
+    services = (microservice.service(settings, name) for name in settings.services)
+    return [
+        shared.namespace(settings),
+        *(shared.config_map(settings, name) for name in catalogue.config_maps),
+        *(shared.secret(settings, name) for name in catalogue.secrets),
+        *(shared.external_service(settings, name) for name in catalogue.external_services),
+        *(shared.raw_service(settings, name) for name in catalogue.raw_services),
+        *(body for body in services if body is not None),
+        *(microservice.deployment(settings, name) for name in settings.services),
+    ]

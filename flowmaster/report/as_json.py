@@ -1,0 +1,63 @@
+"""The report as JSON, for programs: docs/drift-report.schema.json says what is in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowmaster.compare.finding import ABSENT, OPAQUE, Finding, FindingClass
+from flowmaster.drift.engine import Report
+from flowmaster.report.summary import headline
+from flowmaster.report.values import outcome
+
+VERSION = 1
+"""Goes up when something that was there changes its meaning or goes away."""
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The report as plain data. Values are whole, other than in tables, unless they are secret."""
+    return {
+        "version": VERSION,
+        "stack": report.stack,
+        "namespace": report.namespace,
+        "server": report.server,
+        "taken": report.taken.isoformat(),
+        "seconds": round(report.seconds, 3),
+        "exitCode": int(report.exit_code),
+        "summary": headline(report),
+        "counts": {str(cls): report.counts[cls] for cls in FindingClass},
+        "declared": report.declared,
+        "ignored": report.ignored,
+        "fingerprint": report.fingerprint,
+        "notes": report.notes,
+        "findings": [_finding(finding) for finding in report.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    """One finding. `live` and `declared` are left out where there is nothing on that side."""
+    ref = finding.object
+    found: dict[str, Any] = {
+        "class": str(finding.cls),
+        "object": {"kind": ref.kind, "namespace": ref.namespace, "name": ref.name},
+        "path": finding.path,
+        "change": str(finding.change),
+        "manager": finding.manager,
+        "when": finding.when.isoformat() if finding.when else None,
+        "action": str(finding.action),
+        "heals": finding.heals,
+        "outcome": outcome(finding),
+        "secret": finding.secret,
+        "note": finding.note,
+        "revision": finding.revision,
+    }
+    for name, value in (("live", finding.live), ("declared", finding.declared)):
+        if value is not ABSENT:
+            found[name] = "(secret)" if value is OPAQUE else value
+    return found
+
+
+def text(report: Report) -> str:
+    """The report as indented JSON text."""
+    import orjson
+
+    return orjson.dumps(document(report), option=orjson.OPT_INDENT_2, default=str).decode()

@@ -1,0 +1,33 @@
+"""The report in one sentence."""
+
+from __future__ import annotations
+
+from flowmaster.compare.finding import FindingClass
+from flowmaster.drift.engine import Exit, Report
+
+
+def headline(report: Report) -> str:
+    """What there is, and what `up` would do about it."""
+    if report.exit_code is Exit.CLEAN:
+        ignored = f" ({report.ignored} ignored by rules)" if report.ignored else ""
+        return f"No drift: all {report.declared} declared objects are as declared{ignored}."
+    counts = report.counts
+    classes = ", ".join(f"{counts[cls]} {cls}" for cls in FindingClass if counts[cls])
+    heals = sum(finding.heals for finding in report.findings)
+    total = len(report.findings)
+    parts = [f"{total} finding{'' if total == 1 else 's'}: {classes}."]
+    if heals:
+        whole = "it" if total == 1 else "all of them" if heals == total else f"{heals} of them"
+        parts.append(f"The next up settles {whole}.")
+    else:
+        parts.append("The next up changes nothing about it.")
+    if counts[FindingClass.UNKNOWN]:
+        parts.append("What could not be read may hide more.")
+    return " ".join(parts)
+
+
+def subject(report: Report) -> str:
+    """What was looked at, and when."""
+    stack = f"{report.stack}: " if report.stack else ""
+    taken = report.taken.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{stack}namespace {report.namespace} on {report.server}, {taken}"

@@ -1,0 +1,108 @@
+"""The report for a person at a terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from itertools import groupby
+from typing import IO
+
+from flowmaster.compare.finding import Finding, FindingClass, ObjectRef
+from flowmaster.drift.engine import Exit, Report
+from flowmaster.report import summary
+from flowmaster.report.layout import Cell, Painter, columns
+from flowmaster.report.values import declared, field, on_server, outcome, who
+
+STYLES = {
+    FindingClass.UNKNOWN: "bold magenta",
+    FindingClass.CONFLICT: "bold red",
+    FindingClass.DRIFT: "bold yellow",
+    FindingClass.FOREIGN: "bold cyan",
+    FindingClass.UNHEALTHY: "bold red",
+    FindingClass.STALE: "bold blue",
+    FindingClass.PENDING: "green",
+}
+_PIPED_WIDTH = 160
+"""Columns where the output is no terminal: a file can be scrolled, and a log must not break values."""
+_NARROW = 100
+_CLASS = 11
+_GAP = 2
+
+
+def show(report: Report, stream: IO[str]) -> None:
+    """Print the report: by object, the most pressing first, a summary last where the eye is.
+
+    Colours and width are as the terminal, `NO_COLOR` and `COLUMNS` say.
+    """
+    terminal = stream.isatty()
+    known = terminal or os.environ.get("COLUMNS")
+    width = shutil.get_terminal_size().columns if known else _PIPED_WIDTH
+    stream.write("\n".join(lines(report, width, coloured=terminal and not os.environ.get("NO_COLOR"))) + "\n")
+
+
+def lines(report: Report, width: int, coloured: bool) -> Iterator[str]:
+    """The report, line by line, none longer than the width."""
+    paint = Painter(coloured)
+    yield from paint.wrapped([(summary.subject(report), "dim")], width)
+    widths = _widths(report, width)
+    for ref, findings in _by_object(report.findings):
+        yield ""
+        yield from paint.wrapped([(str(ref), "bold")], width)
+        for finding in findings:
+            for row in _rows(finding, report, widths):
+                yield from paint.row(row, (_CLASS, *widths), _GAP)
+    yield ""
+    for note in report.notes:
+        yield from paint.wrapped([(note, "dim")], width)
+    style = "bold green" if report.exit_code is Exit.CLEAN else STYLES[report.findings[0].cls]
+    yield from paint.wrapped([(summary.headline(report), style)], width)
+
+
+def _by_object(findings: list[Finding]) -> Iterator[tuple[ObjectRef, list[Finding]]]:
+    """All findings of an object together, in the order in which its most pressing one comes."""
+    order: dict[ObjectRef, int] = {}
+    for finding in findings:
+        order.setdefault(finding.object, len(order))
+    together = sorted(findings, key=lambda finding: order[finding.object])
+    for ref, group in groupby(together, key=lambda finding: finding.object):
+        yield ref, list(group)
+
+
+def _widths(report: Report, width: int) -> tuple[int, ...]:
+    """Columns for field, values, who and what follows: the same for all objects, so that the eye runs down them.
+
+    On a narrow terminal the last two have none, and stand below.
+    """
+    rows = report.findings
+    room = width - _CLASS - _GAP
+    fields = max((columns(field(row)) for row in rows), default=0)
+    if width < _NARROW:
+        first = max(min(fields, room // 2), 1)
+        return first, max(room - _GAP - first, 1)
+    room -= 3 * _GAP
+    by = min(max((columns(who(row, report.taken)) for row in rows), default=0), 26)
+    after = min(max((columns(outcome(row)) for row in rows), default=0), 34)
+    first = min(fields, (room - by - after) * 9 // 20)
+    values = max((sum(columns(text) for text, _ in _values(row)) for row in rows), default=0)
+    return first, min(values, room - by - after - first), by, after
+
+
+def _rows(finding: Finding, report: Report, widths: tuple[int, ...]) -> Iterator[list[Cell]]:
+    by: Cell = [(who(finding, report.taken), "dim")]
+    after: Cell = [(outcome(finding), "")]
+    first: list[Cell] = [[(f"  {finding.cls}", STYLES[finding.cls])], [(field(finding), "")], _values(finding)]
+    if len(widths) == 4:
+        yield [*first, by, after]
+    else:
+        yield first
+        yield [[], by, after]
+    if finding.note:
+        yield [[], [], [(finding.note, "dim italic")]]
+
+
+def _values(finding: Finding) -> Cell:
+    """What there is, and what should be: `3 ← 1`."""
+    ours = declared(finding)
+    there = (on_server(finding), "red" if finding.heals else "")
+    return [there, (" ← ", "dim"), (ours, "green")] if ours else [there]

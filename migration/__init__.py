@@ -1,1 +1,0 @@
-"""Projects of docker compose into the cluster: what becomes of them there, and how they are moved."""
