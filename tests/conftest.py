@@ -14,7 +14,8 @@ from config import load
 from config.settings import Settings, secret_variable
 
 ROOT = Path(__file__).resolve().parent.parent
-CACHE_VARIABLE = "FLOWMASTER_CACHE"
+KEPT = {"FLOWMASTER_CACHE", "FLOWMASTER_PATIENCE"}
+"""Variables that say what machine this is."""
 
 # how long an example takes says what else the machine does, twins of other workers for one
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,7 +33,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on the shell that it is run from: `lab/lab env` sets a server, a stack and its secrets."""
     for name in os.environ:
-        if name == "KUBECONFIG" or (name.startswith(("FLOWMASTER_", "PULUMI_")) and name != CACHE_VARIABLE):
+        if name == "KUBECONFIG" or (name.startswith(("FLOWMASTER_", "PULUMI_")) and name not in KEPT):
             monkeypatch.delenv(name)
 
 

@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lab.supervisor import boot, control
+from lab.supervisor import boot, cgroups, control
 from lab.supervisor.daemons import Daemons
 
 # Modules that Python would load on first use, when it can no longer find them.
@@ -18,8 +18,8 @@ _LOADED_EARLY = (encodings.idna, traceback)
 
 def main() -> None:
     specification = json.loads(Path(sys.argv[2]).read_text())
-    boot.join_cgroups(specification["cgroup"])
     server = control.listen(Path(specification["state"]))
+    cgroups.enter(specification["cgroup"])
     # opened here: once there is a child, its root may take the place of this one at any moment
     with Path(specification["pid_file"]).open("w") as file:
         boot.enter_namespaces()

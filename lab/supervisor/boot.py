@@ -4,57 +4,28 @@ Every process, mount, interface and rule of a twin hangs on the namespaces made 
 when it ends, however it ends, the kernel takes all of it away.
 """
 
-import os
 import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-from lab.supervisor import linux
+from lab.supervisor import cgroups, linux
 
 Specification = dict[str, Any]
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "kmsg", "fuse", "net/tun")
-_CGROUPS = Path("/sys/fs/cgroup")
-
-
-def join_cgroups(name: str) -> None:
-    """Makes the twin's cgroup in every hierarchy of the machine and moves this process into it."""
-    if (_CGROUPS / "cgroup.controllers").exists():  # version 2: one hierarchy
-        controllers = (_CGROUPS / "cgroup.controllers").read_text().split()
-        for controller in controllers:
-            (_CGROUPS / "cgroup.subtree_control").write_text(f"+{controller}")
-        hierarchies = [_CGROUPS]
-    else:
-        hierarchies = sorted({path.resolve() for path in _CGROUPS.iterdir() if (path / "cgroup.procs").exists()})
-    if not hierarchies:
-        raise RuntimeError("no cgroups are mounted below /sys/fs/cgroup")
-    for hierarchy in hierarchies:
-        folder = hierarchy / name
-        folder.mkdir(exist_ok=True)
-        for file in ("cpuset.cpus", "cpuset.mems"):  # version 1 starts them empty, and then nothing may run there
-            if (folder / file).exists() and (hierarchy / "cgroup.clone_children").exists():
-                (folder / file).write_text((hierarchy / file).read_text())
-        (folder / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def enter_namespaces() -> None:
     """Leaves the machine's namespaces behind; the next child is process 1 of the new ones."""
-    linux.unshare(
-        linux.CLONE_NEWNS
-        | linux.CLONE_NEWNET
-        | linux.CLONE_NEWUTS
-        | linux.CLONE_NEWIPC
-        | linux.CLONE_NEWPID
-        | linux.CLONE_NEWCGROUP
-    )
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC | linux.CLONE_NEWPID)
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
 
 
 def build_root(specification: Specification) -> None:
     """Mounts the server's folders and makes them the root folder. Raises OSError where a mount fails."""
-    hierarchies = _cgroup_hierarchies()
+    hierarchies = cgroups.mount_points()
     root = specification["root"]
     linux.mount("twin", root, "tmpfs", linux.MS_NOSUID, "mode=755,size=16m")
     for name, target in specification["links"].items():
@@ -130,49 +101,31 @@ def _mount_proc(root: str, sysctl_files: dict[str, str]) -> None:
             linux.mount(file, str(proc / "sys" / name), flags=linux.MS_BIND)
 
 
-def _cgroup_hierarchies() -> list[tuple[str, str, str]]:
-    """(mount point, file system, options) of each mounted cgroup hierarchy, as the new ones are to be."""
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        left, _, right = line.partition(" - ")
-        kind, _, options = right.split(" ", 2)
-        if kind in {"cgroup", "cgroup2"}:
-            own = ",".join(option for option in options.split(",") if option not in {"rw", "ro"})
-            found.append((left.split(" ")[4], kind, own if kind == "cgroup" else ""))
-    return found
-
-
-def _mount_sys(root: str, hierarchies: list[tuple[str, str, str]]) -> None:
+def _mount_sys(root: str, hierarchies: list[tuple[Path, str, str]]) -> None:
     """/sys of the new network, and cgroups whose root is the twin's own cgroup."""
     sys = Path(root, "sys")
     sys.mkdir()
     linux.mount("sysfs", str(sys), "sysfs", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
-    cgroups = sys / "fs/cgroup"
-    if [mount_point for mount_point, _, _ in hierarchies] == [str(_CGROUPS)]:
-        linux.mount("cgroup2", str(cgroups), "cgroup2")
-        # A version 2 cgroup either holds processes or hands controllers down.
-        (cgroups / "init").mkdir(exist_ok=True)
-        (cgroups / "init/cgroup.procs").write_text("1")
-        for controller in (cgroups / "cgroup.controllers").read_text().split():
-            (cgroups / "cgroup.subtree_control").write_text(f"+{controller}")
-        return
-    linux.mount("twin", str(cgroups), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
-    for mount_point, kind, options in hierarchies:
-        target = cgroups / Path(mount_point).name
-        target.mkdir()
-        linux.mount("cgroup", str(target), kind, options=options)
+    target = sys / "fs/cgroup"
+    if [where for where, _, _ in hierarchies] != [cgroups.ROOT]:
+        linux.mount("twin", str(target), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
+    for where, kind, options in hierarchies:
+        folder = target / where.relative_to(cgroups.ROOT)
+        folder.mkdir(exist_ok=True)
+        linux.mount("cgroup", str(folder), kind, options=options)
 
 
 def bring_up_network(specification: Specification) -> None:
-    """Waits for the cable that the machine plugs in, then gives it its address. Raises RuntimeError after 30 s.
+    """Waits for the cable that the machine plugs in, then gives it its address. Raises RuntimeError without one.
 
     There is no route to anywhere else and no default route: nothing sent in the twin can leave it.
     """
     network = specification["network"]
-    deadline = time.monotonic() + 30
+    patience = specification["patience"]
+    deadline = time.monotonic() + patience
     while network["link"] not in [name for _, name in socket.if_nameindex()]:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"no interface {network['link']} within 30 s")
+            raise RuntimeError(f"no interface {network['link']} within {patience:.0f} s")
         time.sleep(0.01)
     lines = [
         "link set lo up",

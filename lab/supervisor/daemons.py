@@ -11,6 +11,8 @@ from lab.supervisor import probes
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _STEADY_AFTER = 30.0
+_HOPELESS_AFTER = 8
+"""How often a daemon ends that was never ready, until nobody should wait for it: the pauses alone are 21 s."""
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Daemon:
     pause_before_restart: float = _FIRST_PAUSE
     started: float = 0.0
     last_exit: str = ""
+    was_ready: bool = False
     is_ready: threading.Event = field(default_factory=threading.Event)
 
     def describe(self) -> dict[str, Any]:
@@ -37,7 +40,14 @@ class Daemon:
             state = "stopped"
         if self.paused:
             state = "paused"
-        return {"state": state, "pid": self.pid, "restarts": self.restarts, "last_exit": self.last_exit}
+        return {
+            "state": state,
+            "pid": self.pid,
+            "restarts": self.restarts,
+            "last_exit": self.last_exit,
+            "waits_for": self.after,
+            "hopeless": not self.was_ready and self.restarts >= _HOPELESS_AFTER,
+        }
 
 
 class Daemons:
@@ -140,6 +150,7 @@ class Daemons:
             pid = daemon.pid
         while daemon.pid == pid:
             if probes.answers(daemon.ready):
+                daemon.was_ready = True
                 daemon.is_ready.set()
                 return
             time.sleep(0.05)

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from lab.twin.errors import TwinError
 from lab.twin.layout import API_PORT, Layout
+from lab.twin.patience import VARIABLE, patience
 
 Body = dict[str, Any]
 
@@ -97,7 +98,7 @@ class Api:
             context = ssl.create_default_context(cafile=str(keys / "ca.crt"))
             context.load_cert_chain(str(keys / "admin.crt"), str(keys / "admin.key"))
             self._connection = http.client.HTTPSConnection(
-                self.layout.server_address, API_PORT, timeout=_PATIENCE, context=context
+                self.layout.server_address, API_PORT, timeout=patience(_PATIENCE), context=context
             )
         return self._connection
 
@@ -110,11 +111,16 @@ class Api:
 def wait_until(
     what: str, reached: Callable[[], bool], seconds: float, why_not: Callable[[], str], pause: float = 0.2
 ) -> None:
-    """Asks every `pause` seconds. Raises TwinError with the reason when the time (seconds) is over."""
-    deadline = time.monotonic() + seconds
+    """Asks every `pause` seconds. Raises TwinError with the reason when the time is over.
+
+    `seconds` are those of a machine with two idle cores; :func:`patience` makes them this machine's.
+    """
+    limit = patience(seconds)
+    deadline = time.monotonic() + limit
     while not reached():
         if time.monotonic() > deadline:
-            raise TwinError(f"{what}: not within {seconds:.0f} s\n{why_not()}")
+            slow = f"if this machine is only slow, set {VARIABLE} to a factor for all such limits"
+            raise TwinError(f"{what}: not within {limit:.0f} s\n{why_not()}\n{slow}")
         time.sleep(pause)
 
 

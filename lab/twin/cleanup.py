@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from lab.supervisor import linux
-from lab.twin import network, processes
+from lab.twin import cgroups, network, processes
 from lab.twin.errors import TwinError
 from lab.twin.layout import link_name, state_folder
 
@@ -27,7 +27,7 @@ def remove(name: str) -> bool:
         found |= network.unplug(link_name(name))
         for point in mounts_below(state):
             linux.unmount(point)
-        found |= processes.remove_cgroups(name)
+        found |= cgroups.remove(name)
         if state.exists():
             found = True
             shutil.rmtree(state)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from lab.twin import processes, states
+from lab.twin import cgroups, processes, states
 from lab.twin.errors import TwinError
 from lab.twin.layout import DEFAULT_NAME
 from lab.twin.twin import Twin
@@ -116,7 +116,7 @@ def _status(twin: Twin) -> int:
     print(f"  server      {layout.server_address} (from {layout.machine_address}, interface {layout.link})")
     print(f"  API         {layout.api_url}, kubeconfig {layout.kubeconfig}")
     print(f"  SSH         {layout.server_address}:22 as root or ben, key {layout.keys / 'ssh-user'}")
-    print(f"  memory      {twin.memory_bytes() / 2**20:.0f} MiB in {len(processes.members(twin.name))} processes")
+    print(f"  memory      {twin.memory_bytes() / 2**20:.0f} MiB in {len(cgroups.members(twin.name))} processes")
     print(f"  logs        {layout.logs}")
     for name, daemon in twin.daemons().items():
         again = f", started again {daemon['restarts']} times, last {daemon['last_exit']}" if daemon["restarts"] else ""

@@ -1,5 +1,6 @@
 """The daemons of the server: command, environment, what each waits for, and how it is known to be ready."""
 
+import subprocess
 from typing import Any
 
 from lab.twin import kubernetes
@@ -61,7 +62,7 @@ def _infrastructure(layout: Layout) -> list[dict[str, Any]]:
                 f"--default-address-pool=base={DOCKER_SUBNET},size=24",
                 # Published ports by firewall rules alone: a proxy process a port would cost memory.
                 "--userland-proxy=false",
-                "--oom-score-adjust=0",
+                *_dockerd_score(),
             ],
             {"unix": "/run/docker.sock"},
             after=("containerd",),
@@ -72,6 +73,15 @@ def _infrastructure(layout: Layout) -> list[dict[str, Any]]:
             {"tcp": [layout.server_address, 22]},
         ),
     ]
+
+
+def _dockerd_score() -> list[str]:
+    """Where dockerd takes a score for itself, it is told to leave it: below its parent's it may not go everywhere.
+
+    Docker 25 and later leave it of themselves and refuse the option.
+    """
+    told = subprocess.run([program("dockerd"), "--help"], capture_output=True, text=True, check=False).stdout
+    return ["--oom-score-adjust=0"] if "--oom-score-adjust" in told else []
 
 
 def _control_plane(layout: Layout) -> list[dict[str, Any]]:

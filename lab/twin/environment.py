@@ -7,6 +7,7 @@ from lab.tools.errors import ToolError
 from lab.twin import keys, operator
 from lab.twin.errors import TwinError
 from lab.twin.layout import Layout
+from lab.twin.patience import VARIABLE
 
 _OWN = ("FLOWMASTER", "PULUMI", "PYTHON")
 """How variables begin that change what the program does, or how fast: one keeps Python from keeping its bytecode."""
@@ -15,11 +16,11 @@ _OWN = ("FLOWMASTER", "PULUMI", "PYTHON")
 def shell(layout: Layout) -> dict[str, str]:
     """A shell that knows this twin, and of the one that it was started from nothing that changes what is said or done.
 
-    Its width is none of that either: reports are laid out for it.
+    Its width is none of that either: reports are laid out for it. How slow the machine is, it is told.
 
     Raises TwinError as :func:`variables`.
     """
-    around = {k: v for k, v in os.environ.items() if not k.startswith(_OWN) and k != "COLUMNS"}
+    around = {k: v for k, v in os.environ.items() if k == VARIABLE or (not k.startswith(_OWN) and k != "COLUMNS")}
     return around | variables(layout)
 
 

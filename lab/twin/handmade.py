@@ -18,6 +18,7 @@ import yaml
 from lab.twin import images, keys, service
 from lab.twin.api import Api, ready_pods, wait_until, why_unready
 from lab.twin.errors import TwinError
+from lab.twin.patience import patience
 from lab.twin.twin import Twin
 
 NAMESPACE = "flowmaster"
@@ -164,7 +165,7 @@ def _end_gateway(twin: Twin, api: Api) -> bool:
 
     def order() -> bool:
         try:
-            connection = socket.create_connection((address, GATEWAY_PORT), timeout=_HTTP_PATIENCE)
+            connection = socket.create_connection((address, GATEWAY_PORT), timeout=patience(_HTTP_PATIENCE))
         except OSError:
             return False
         with connection, suppress(OSError):

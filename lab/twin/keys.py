@@ -41,8 +41,7 @@ def make(layout: Layout) -> None:
     shutil.rmtree(layout.keys, ignore_errors=True)
     layout.keys.mkdir(mode=0o700)
     authority = _new_key(layout.keys / "ca.key")
-    subject = ["-subj", f"/CN={NODE_NAME} authority"]
-    _openssl("req", "-x509", "-new", "-key", authority, *subject, "-days", _DAYS_VALID, "-out", _crt(authority))
+    _certify(authority, f"/CN={NODE_NAME} authority", ["keyUsage=critical,keyCertSign,cRLSign"], authority="TRUE")
     _new_key(layout.keys / "service-accounts.key")
     for certificate in certificates(layout):
         _sign(layout.keys, certificate)
@@ -94,14 +93,29 @@ def _load(layout: Layout) -> dict[str, str]:
 def _sign(folder: Path, certificate: Certificate) -> None:
     key = _new_key(folder / f"{certificate.file}.key")
     subject = f"/O={certificate.group}/CN={certificate.user}" if certificate.group else f"/CN={certificate.user}"
-    usage = "serverAuth" if certificate.names else "clientAuth"
-    extensions = ["-addext", f"extendedKeyUsage={usage}", "-addext", "basicConstraints=critical,CA:FALSE"]
-    if certificate.names:
-        extensions += ["-addext", f"subjectAltName={','.join(certificate.names)}"]
-    authority = str(folder / "ca.key")
-    signer = ["-CA", _crt(authority), "-CAkey", authority]
-    subject_and_life = ["-subj", subject, "-days", _DAYS_VALID]
-    _openssl("req", "-x509", "-new", "-key", key, *signer, *subject_and_life, *extensions, "-out", _crt(key))
+    extensions = [
+        "keyUsage=critical,digitalSignature",
+        f"extendedKeyUsage={'serverAuth' if certificate.names else 'clientAuth'}",
+        *([f"subjectAltName={','.join(certificate.names)}"] if certificate.names else []),
+    ]
+    signer = str(folder / "ca.key")
+    _certify(key, subject, extensions, signer=["-CA", _crt(signer), "-CAkey", signer])
+
+
+def _certify(
+    key: str, subject: str, extensions: list[str], authority: str = "FALSE", signer: list[str] | None = None
+) -> None:
+    """A certificate with what RFC 5280 wants in one; Python 3.13 and later refuse others.
+
+    The configuration is all there is: what the machine's own openssl.cnf adds to it depends on the machine.
+    """
+    always = [f"basicConstraints=critical,CA:{authority}", "subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid"]
+    configuration = ["[req]", "distinguished_name=name", "x509_extensions=all", "[name]", "[all]", *always, *extensions]
+    file = Path(key).with_suffix(".cnf")
+    file.write_text("\n".join(configuration) + "\n")
+    said = ["-config", str(file), "-subj", subject, "-days", _DAYS_VALID]
+    _openssl("req", "-x509", "-new", "-key", key, *(signer or []), *said, "-out", _crt(key))
+    file.unlink()
 
 
 def _new_key(path: Path) -> str:

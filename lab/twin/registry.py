@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from lab.twin.errors import TwinError
 from lab.twin.images import MANIFEST_TYPE, Image, Layer, digest
+from lab.twin.patience import patience
 
 _AT_A_TIME = 8
 _PATIENCE = 20.0
@@ -83,7 +84,7 @@ class Registry:
 
     def _ask(self, method: str, path: str, body: bytes = b"", kind: str = "", accept: str = "*/*") -> _Answer:
         if not hasattr(self._threads, "connection"):
-            self._threads.connection = http.client.HTTPConnection(self.host, self.port, timeout=_PATIENCE)
+            self._threads.connection = http.client.HTTPConnection(self.host, self.port, timeout=patience(_PATIENCE))
         connection: http.client.HTTPConnection = self._threads.connection
         headers = {"Accept": accept, "Content-Length": str(len(body))} | ({"Content-Type": kind} if kind else {})
         try:

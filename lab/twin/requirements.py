@@ -10,6 +10,8 @@ from lab.twin.errors import TwinError
 # Program -> Debian package; those of the server come from the machine's own packages.
 _PROGRAMS = {
     "containerd": "containerd",
+    "curl": "curl",
+    "docker": "docker-cli",
     "dockerd": "docker.io",
     "docker-registry": "docker-registry",
     "ip": "iproute2",
@@ -74,4 +76,6 @@ def missing_packages() -> list[str]:
     missing = {package for program, package in _PROGRAMS.items() if not _find(program)}
     if not _NETWORK_PLUGINS.exists():
         missing.add("containernetworking-plugins")
+    if "docker.io" in missing:  # which brings the command on most releases; Debian 13 has it in a package of its own
+        missing.discard("docker-cli")
     return sorted(missing)

@@ -23,9 +23,11 @@ from lab.twin.layout import (
     SERVICE_SUBNET,
     Layout,
 )
+from lab.twin.patience import patience
 
 FILES = Path(__file__).parent / "files"
 _BEN = 1000
+_CABLE_PATIENCE = 30.0
 _TOOLS_FOLDER = "/usr/local/lib/twin"
 # Values that the kubelet wants of the machine's kernel; it finds them in files of the twin's own.
 _SYSCTL = {
@@ -223,6 +225,7 @@ def _specification(layout: Layout, links: dict[str, Path]) -> dict[str, Any]:
             "routes": [str(SERVICE_SUBNET)],
             "sysctl": {"ipv4/ip_forward": "1", "ipv4/conf/all/rp_filter": "0"},
         },
+        "patience": patience(_CABLE_PATIENCE),
         "setup": [
             # The registry is the server's own: from the machine it is reached through the API or SSH.
             _refuse_from_the_machine(REGISTRY_PORT),

@@ -12,15 +12,30 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lab.supervisor import control, linux
-from lab.twin import base, cleanup, environment, images, keys, locks, network, processes, requirements, rootfs, service
+from lab.twin import (
+    base,
+    cgroups,
+    cleanup,
+    environment,
+    images,
+    keys,
+    locks,
+    network,
+    processes,
+    requirements,
+    rootfs,
+    service,
+)
 from lab.twin.api import Api, node_is_ready, wait_until
 from lab.twin.errors import TwinError
 from lab.twin.layout import DEFAULT_NAME, REGISTRY_PORT, Layout, state_folder, valid_name
+from lab.twin.patience import patience
 from lab.twin.registry import Registry
 
 PROJECT = Path(__file__).parents[2]
 _LOCK_PATIENCE = 300.0
 _UP_PATIENCE = 120.0
+_ANSWER_PATIENCE = 10.0
 
 Result = TypeVar("Result")
 
@@ -117,7 +132,7 @@ class Twin:
     def locked(self) -> Iterator[None]:
         """Keeps other processes from changing this twin meanwhile. Raises TwinError when one goes on for 5 minutes."""
         waiting = f"waiting for another process that works on the twin {self.name}"
-        with locks.held(f"twin {self.name}", _LOCK_PATIENCE, lambda: self.say(waiting)):
+        with locks.held(f"twin {self.name}", patience(_LOCK_PATIENCE), lambda: self.say(waiting)):
             yield
 
     def _checked_address(self) -> str:
@@ -144,9 +159,26 @@ class Twin:
         keys.make(layout)
         rootfs.build(layout)
         self.say("disk, keys and configuration written")
+        cgroups.make(self.name)
         pid = self._start_supervisor(layout)
-        network.plug_in(layout, pid)
-        self.say(f"server {layout.server_address} switched on")
+        with self._first_cause(layout):
+            network.plug_in(layout, pid)
+            self.say(f"server {layout.server_address} switched on")
+            self._await_all(layout, layer)
+        self.say("databases ready")
+        layout.ready_marker.write_text(str(pid))
+
+    @contextmanager
+    def _first_cause(self, layout: Layout) -> Iterator[None]:
+        """Where the first process has ended, that is the error to tell, not what then was no longer there."""
+        try:
+            yield
+        except TwinError as error:
+            if processes.first_process(self.name) is None:
+                raise TwinError(f"the twin's first process has ended:\n{self._last_words(layout)}") from error
+            raise
+
+    def _await_all(self, layout: Layout, layer: images.Layer) -> None:
         with ThreadPoolExecutor(1) as pool:
             pushed = pool.submit(self._push_images, layer)
             self._await_daemon("kube-apiserver")
@@ -157,8 +189,6 @@ class Twin:
                 for name in self.daemons():
                     self._await_daemon(name)
                 base.wait_for_databases(api, _UP_PATIENCE)
-        self.say("databases ready")
-        layout.ready_marker.write_text(str(pid))
 
     def _start_supervisor(self, layout: Layout) -> int:
         with (layout.logs / "supervisor.log").open("w") as log:
@@ -182,22 +212,35 @@ class Twin:
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return "\n".join([*lines[-8:], f"whole log: {log}"])
 
-    def _await_daemon(self, name: str) -> None:
-        layout = self.layout
-        wait_until(
-            f"{name} ready",
-            lambda: self._alive_daemons(layout)[name]["state"] == "ready",
-            _UP_PATIENCE,
-            lambda: self._last_words(layout, name),
+    def _why_unready(self, layout: Layout, name: str) -> str:
+        """The last words of the daemon, and of each that it waits for and that does not become ready."""
+        states = self.daemons()
+        waited_for = [other for other in states if other == name or other in states[name]["waits_for"]]
+        failing = [other for other in waited_for if states[other]["state"] not in {"ready", "waiting"}]
+        return "\n".join(
+            f"{other} is {states[other]['state']}, ended {states[other]['restarts']} times"
+            f"{', last with ' + states[other]['last_exit'] if states[other]['last_exit'] else ''}:\n"
+            f"{self._last_words(layout, other)}"
+            for other in failing or [name]
         )
 
-    def _alive_daemons(self, layout: Layout) -> dict[str, dict[str, Any]]:
-        if processes.first_process(self.name) is None:
-            raise TwinError(f"the twin's first process has ended:\n{self._last_words(layout)}")
-        return self.daemons()
+    def _await_daemon(self, name: str) -> None:
+        layout = self.layout
+
+        def is_ready() -> bool:
+            if processes.first_process(self.name) is None:
+                raise TwinError(f"the twin's first process has ended:\n{self._last_words(layout)}")
+            states = self.daemons()
+            for other in (name, *states[name]["waits_for"]):
+                if states[other]["hopeless"]:
+                    raise TwinError(f"{other} ends again and again\n{self._why_unready(layout, other)}")
+            return bool(states[name]["state"] == "ready")
+
+        wait_until(f"{name} ready", is_ready, _UP_PATIENCE, lambda: self._why_unready(layout, name))
 
     def _await_node(self, api: Api) -> None:
         self.say("Kubernetes API ready")
+        self._await_daemon("kubelet")
         wait_until(
             "node ready", lambda: node_is_ready(api), _UP_PATIENCE, lambda: self._last_words(self.layout, "kubelet")
         )
@@ -222,14 +265,13 @@ class Twin:
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         variables = [f"PATH={path}", f"HOME={home}", f"USER={user}", f"TERM={os.environ.get('TERM', 'dumb')}"]
         as_user = [] if user == "root" else ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"]
-        # What is started here belongs to the twin's cgroups too, or `down` would have to look for it.
-        join = (
-            'for d in /sys/fs/cgroup/"$0" /sys/fs/cgroup/*/"$0"; do [ ! -d "$d" ] || echo $$ >"$d/cgroup.procs"; done'
-        )
+        # What is started here belongs to the twin's cgroups too: `down` finds it there.
+        joined = [str(file) for file in cgroups.joined(self.name)]
+        join = 'for left in $(seq "$0"); do echo $$ >"$1" || exit 1; shift; done; exec "$@"'
         namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
         enter = ["nsenter", f"--target={self._first_process()}", *namespaces, "--"]
         inside = ["env", "-i", *variables, "LANG=C.UTF-8", *as_user, *argv]
-        return ["sh", "-c", f'{join}; exec "$@"', self._cgroup(), *enter, *inside]
+        return ["sh", "-c", join, str(len(joined)), *joined, *enter, *inside]
 
     def exec(
         self,
@@ -242,8 +284,10 @@ class Twin:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command inside and returns what it said; `text` is its input.
 
-        Raises TwinError where it fails (unless check is off) or takes longer than `timeout` seconds.
+        Raises TwinError where it fails (unless check is off) or takes longer than `timeout` seconds, of a machine
+        with two idle cores.
         """
+        timeout = patience(timeout)
         try:
             done = subprocess.run(
                 self.command(argv, user), input=text or "", capture_output=True, text=True, timeout=timeout, check=False
@@ -261,9 +305,6 @@ class Twin:
             raise TwinError(f"the twin {self.name} is not up\nbring it up: lab/lab --name {self.name} up")
         return pid
 
-    def _cgroup(self) -> str:
-        return self.layout.cgroup
-
     # -- faults -------------------------------------------------------------------------------------------------
 
     def pause_process(self, name: str) -> None:
@@ -274,19 +315,19 @@ class Twin:
         """Ends a daemon at once; it stays down until start_process."""
         self._ask(do="kill", name=name)
 
-    def start_process(self, name: str, patience: float = 60.0) -> None:
+    def start_process(self, name: str, seconds: float = 60.0) -> None:
         """Starts or resumes a daemon and waits until it is ready, for at most that many seconds."""
         self._ask(do="start", name=name)
         wait_until(
             f"{name} ready",
             lambda: self.daemons()[name]["state"] == "ready",
-            patience,
-            lambda: self._last_words(self.layout, name),
+            seconds,
+            lambda: self._why_unready(self.layout, name),
         )
 
     def _ask(self, **question: str) -> dict[str, dict[str, Any]]:
         try:
-            answer = control.ask(self.layout.state, question)
+            answer = control.ask(self.layout.state, question, patience(_ANSWER_PATIENCE))
         except OSError as error:
             raise TwinError(f"the twin {self.name} does not answer: {error}") from error
         if "error" in answer:

@@ -15,6 +15,7 @@ import yaml
 
 from lab.twin import Twin
 from lab.twin.api import Body, ready_pods
+from lab.twin.patience import patience
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "flowmaster"
@@ -80,7 +81,7 @@ class Clone:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=timeout,
+            timeout=patience(timeout),
             check=False,
         )
         return Run(code=done.returncode, output=done.stdout, seconds=time.monotonic() - begun)

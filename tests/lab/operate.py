@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from lab.twin import Twin
+from lab.twin.patience import patience
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "flowmaster"
@@ -89,7 +90,7 @@ class Operator:
             input=text,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=patience(timeout),
             check=False,
         )
         both = done.stdout + done.stderr

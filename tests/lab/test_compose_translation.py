@@ -122,22 +122,31 @@ def test_limits_hold(both: Both) -> None:
     """By the kernel: memory in bytes, processors as a quota of 100 ms."""
     for name, memory, quota in (("store", 96 * 1024**2, 75000), ("front", 64 * 1024**2, -1)):
         for side in (both.docker, both.cluster):
-            paths = {line.split(":")[1]: line.split(":")[2] for line in side[name]["cgroups"].splitlines()}
-            of_memory = next(path for kind, path in paths.items() if "memory" in kind.split(","))
-            of_cpu = next(path for kind, path in paths.items() if "cpu" in kind.split(","))
-            assert _cgroup(both.twin, "memory", of_memory, "memory.limit_in_bytes") == memory
-            assert _cgroup(both.twin, "cpu", of_cpu, "cpu.cfs_quota_us") == quota
+            assert _limits(both.twin, side[name]["cgroups"]) == (memory, quota)
     resources = both.pods["store"]["spec"]["containers"][0]["resources"]
     assert resources["requests"] == {"cpu": "0", "memory": "16Mi"}
     assert both.pods["front"]["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "10m", "memory": "0"}
 
 
-def _cgroup(twin: Twin, controller: str, path: str, name: str) -> int:
+def _limits(twin: Twin, cgroups: str) -> tuple[int, int]:
+    """Bytes of memory, and microseconds of processor every 100 ms (-1: any), by the text of /proc/PID/cgroup."""
+    paths = {tuple(line.split(":")[1].split(",")): line.split(":")[2] for line in cgroups.splitlines()}
+    if list(paths) == [("",)]:  # version 2: one hierarchy, which has no names
+        [path] = paths.values()
+        quota, period = _cgroup(twin, "", path, "cpu.max")
+        assert period == "100000"
+        return int(_cgroup(twin, "", path, "memory.max")[0]), -1 if quota == "max" else int(quota)
+    of_memory = next(path for kinds, path in paths.items() if "memory" in kinds)
+    of_cpu = next(path for kinds, path in paths.items() if "cpu" in kinds)
+    [memory] = _cgroup(twin, "memory", of_memory, "memory.limit_in_bytes")
+    [quota] = _cgroup(twin, "cpu", of_cpu, "cpu.cfs_quota_us")
+    return int(memory), int(quota)
+
+
+def _cgroup(twin: Twin, controller: str, path: str, name: str) -> list[str]:
     # the server may see its own part of the tree only
-    shown = twin.exec(
-        ["sh", "-c", f"cat /sys/fs/cgroup/{controller}{path}/{name} || cat /sys/fs/cgroup/{controller}/*{path}/{name}"]
-    )
-    return int(shown.stdout.split()[0])
+    root = f"/sys/fs/cgroup/{controller}"
+    return twin.exec(["sh", "-c", f"cat {root}{path}/{name} || cat {root}/*{path}/{name}"]).stdout.split()
 
 
 def test_namespaces_of_the_node(both: Both) -> None:

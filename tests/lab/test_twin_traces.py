@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from lab.twin import Twin, TwinError
+from lab.twin import Twin, TwinError, rootfs
 from lab.twin.layout import cgroup_name, link_name, state_folder
+from lab.twin.patience import patience
 from lab.twin.processes import first_process
 
 ROOT = Path(__file__).parents[2]
 SECOND = "second-test"
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 def traces(name: str) -> list[str]:
@@ -29,7 +31,7 @@ def traces(name: str) -> list[str]:
                 found.append(f"process {folder.name}")
         except OSError:
             continue
-    found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"*/{cgroup_name(name)}")]
+    found += [f"cgroup {path}" for path in CGROUPS.glob(f"**/{cgroup_name(name)}")]
     rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
     found += [f"rule {line}" for line in rules.splitlines() if link_name(name) in line]
     links = json.loads(subprocess.run(["ip", "-json", "link"], capture_output=True, check=True).stdout)
@@ -39,6 +41,12 @@ def traces(name: str) -> list[str]:
     found += [f"socket {line}" for line in Path("/proc/net/unix").read_text().splitlines() if state in line]
     found += [f"folder {state}"] if Path(state).exists() else []
     return found
+
+
+def root_cgroups() -> dict[str, str]:
+    """How the machine's own cgroups are set: what each that is no twin's hands down (version 2), by its folder."""
+    files = [*CGROUPS.glob("cgroup.subtree_control"), *CGROUPS.glob("*/cgroup.subtree_control")]
+    return {str(file.parent): file.read_text() for file in files if "flowmaster-twin" not in str(file)}
 
 
 @pytest.fixture
@@ -51,6 +59,7 @@ def second() -> Iterator[Twin]:
 
 
 def test_a_second_twin_comes_up_beside_the_first_and_leaves_nothing(twin: Twin, second: Twin) -> None:
+    cgroups = root_cgroups()
     second.up()
     assert second.address != twin.address
     for either in (twin, second):
@@ -62,6 +71,7 @@ def test_a_second_twin_comes_up_beside_the_first_and_leaves_nothing(twin: Twin, 
     assert second.down()
     assert traces(SECOND) == []
     assert not second.down()
+    assert root_cgroups() == cgroups, "the first twin still needs what it was given"
     with twin.api() as api:
         assert api.get("/api/v1/namespaces/databases"), "the first twin must not notice"
 
@@ -100,6 +110,25 @@ def test_down_needs_no_state_folder(second: Twin) -> None:
     shutil.rmtree(second.layout.state, ignore_errors=True)  # the daemons go on writing there
     assert second.down()
     assert traces(SECOND) == []
+
+
+def test_what_was_started_in_a_twin_from_outside_goes_with_it(second: Twin) -> None:
+    second.up()
+    with subprocess.Popen(second.command(["sleep", "600"])) as process:
+        deadline = time.monotonic() + patience(20)
+        while not [trace for trace in traces(SECOND) if trace == f"process {process.pid}"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert second.exec(["true"]).returncode == 0
+        assert second.down()
+        assert process.wait(patience(20)) != 0
+    assert traces(SECOND) == []
+
+
+def test_a_first_process_that_ends_is_the_error_that_is_told(second: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rootfs, "_top_level_links", lambda: {"no/such/folder": "usr"})
+    with pytest.raises(TwinError, match=r"first process has ended:\n(.|\n)*FileNotFoundError"):
+        second.up()
 
 
 def test_when_the_first_process_is_killed_all_the_others_go_with_it(second: Twin) -> None:

@@ -1,0 +1,22 @@
+"""How long the twin waits for something before it says that it does not come."""
+
+import os
+
+from lab.twin.errors import TwinError
+
+VARIABLE = "FLOWMASTER_PATIENCE"
+
+
+def patience(seconds: float) -> float:
+    """A time limit of this machine, in seconds: the limit for one with two idle cores, times FLOWMASTER_PATIENCE.
+
+    Raises TwinError where that variable holds no factor.
+    """
+    text = os.environ.get(VARIABLE) or "1"
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0.1 <= factor <= 100:
+        raise TwinError(f"{VARIABLE} is {text!r}\nit must be a factor from 0.1 to 100: 4 waits four times as long")
+    return seconds * factor
