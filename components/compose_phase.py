@@ -13,11 +13,10 @@ from functools import partial
 from typing import Any
 
 import pulumi
-from pulumi.dynamic import ConfigureRequest, CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import ConfigureRequest, CreateResult, DiffResult, Resource, UpdateResult
 
-from components.nginx_site import NginxSiteProvider, configured
-
-Props = dict[str, Any]
+from components.nginx_site import NginxSiteProvider
+from components.provider import Props, Provider, configured
 
 
 class _Stack:
@@ -31,7 +30,7 @@ class _Stack:
         cls.host, cls.cluster = configured(req, "host"), configured(req, "cluster")
 
 
-class ComposeImagesProvider(ResourceProvider):
+class ComposeImagesProvider(Provider):
     """Pushes images from docker to the registry, on the server, and makes the folders of the volumes."""
 
     def configure(self, req: ConfigureRequest) -> None:
@@ -55,7 +54,7 @@ class ComposeImagesProvider(ResourceProvider):
         """Images and volumes stay."""
 
 
-class ComposePhaseProvider(ResourceProvider):
+class ComposePhaseProvider(Provider):
     """Moves a project to the phase that is declared."""
 
     def configure(self, req: ConfigureRequest) -> None:

@@ -7,7 +7,6 @@ time of the run: neither address nor key is among the resource's properties.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pulumi
@@ -17,20 +16,13 @@ from pulumi.dynamic import (
     DiffResult,
     ReadResult,
     Resource,
-    ResourceProvider,
     UpdateResult,
 )
 
-Props = dict[str, Any]
+from components.provider import Props, Provider, configured
 
 
-def configured(req: ConfigureRequest, key: str) -> Props:
-    """What the stack says under a key, as a provider is told it."""
-    text = req.config.get(f"flowmaster:{key}") or req.config.get(key)
-    return json.loads(text) if isinstance(text, str) else dict(text or {})
-
-
-class NginxSiteProvider(ResourceProvider):
+class NginxSiteProvider(Provider):
     """Reads, writes and removes a site through :mod:`flowmaster.host.nginx`."""
 
     def configure(self, req: ConfigureRequest) -> None:

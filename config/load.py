@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +23,8 @@ CATALOGUE_VARIABLE = "FLOWMASTER_CATALOGUE"
 CONFIG_FILE_VARIABLE = "PULUMI_OPTION_CONFIG_FILE"
 """Pulumi's own variable for its ``--config-file``."""
 ROOT = Path(__file__).resolve().parent.parent
+_MIDNIGHT = " 00:00:00 +0000 UTC"
+"""What Pulumi adds to a date."""
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -76,7 +81,7 @@ def settings(stack_name: str, values: Mapping[str, Any], source: str, root: Path
 
     :raises ConfigError: where anything in them is not usable.
     """
-    stack = validate(Stack, values, source)
+    stack = validate(Stack, _tags_as_written(values, stack_path(stack_name, root)), source)
     path = catalogue_path(stack, root)
     catalogue = validate(Catalogue, read_yaml(path), path.name)
     return Settings(name=stack_name, stack=stack, catalogue=catalogue)
@@ -95,23 +100,120 @@ def stack_path(stack_name: str, root: Path = ROOT) -> Path:
 def from_file(stack_name: str, root: Path = ROOT) -> Settings:
     """Settings of a stack read from its file, for the command line.
 
-    :raises ConfigError: where there is no such stack, or its secrets cannot be decrypted.
+    :raises ConfigError: where there is no such stack, its file is unusable, or its secrets cannot be decrypted.
     """
-    path = stack_path(stack_name, root)
-    if not path.exists():
-        stacks = [p.name.split(".")[1] for p in sorted(root.glob("Pulumi.*.yaml"))]
+    path = check_stack(stack_name, root)
+    document = read_yaml(path)
+    config = document.get("config") if isinstance(document, Mapping) else None
+    if not isinstance(config, Mapping) or not config:
         raise ConfigError(
-            f"there is no stack {stack_name!r}{closest(stack_name, stacks)}",
-            f"stacks of this project: {', '.join(stacks) or 'none'}",
-            "name one with --stack",
+            f"{path.name}: {_found(document)}",
+            "a stack's file has a mapping `config` with keys such as flowmaster:cluster and flowmaster:services",
+            f"restore it (`git checkout {path.name}`), or name another stack with --stack",
         )
-    config = read_yaml(path).get("config", {})
     if _has_secure(config):
         from config.decrypt import decrypted
 
         config = decrypted(stack_name, root)
-    values = {k.removeprefix(f"{PROJECT}:"): v for k, v in config.items() if k.startswith(f"{PROJECT}:")}
+    keys = {str(key): value for key, value in config.items()}
+    values = {k.removeprefix(f"{PROJECT}:"): v for k, v in keys.items() if k.startswith(f"{PROJECT}:")}
     return settings(stack_name, values, path.name, root)
+
+
+def check_stack(stack_name: str, root: Path = ROOT) -> Path:
+    """The file of a stack that exists: it has one of its own or, where another file is used, Pulumi knows of it.
+
+    :raises ConfigError: where there is no such stack, with those that there are.
+    """
+    path = stack_path(stack_name, root)
+    other = os.environ.get(CONFIG_FILE_VARIABLE)
+    own = f"Pulumi.{stack_name}.yaml"
+    if other and not path.exists():
+        raise ConfigError(
+            f"there is no file {path}",
+            f"{CONFIG_FILE_VARIABLE} says that it is the stack's configuration",
+            f"correct the variable, or unset it: Pulumi.STACK.yaml in {root} is used then",
+        )
+    if path.name == own or (root / own).exists():
+        known: list[str] | None = None if path.exists() else _stacks_with_a_file(root)
+    else:
+        known = _stacks_of_pulumi(root) if other else _stacks_with_a_file(root)
+    if known is not None and stack_name not in known:
+        raise ConfigError(
+            f"there is no stack {stack_name!r}{closest(stack_name, known)}",
+            f"stacks of this project: {', '.join(known) or 'none'}",
+            "name one with --stack",
+        )
+    return path
+
+
+def _stacks_with_a_file(root: Path) -> list[str]:
+    return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in root.glob("Pulumi.*.yaml"))
+
+
+def _stacks_of_pulumi(root: Path) -> list[str] | None:
+    """The stacks that Pulumi's backend has; None where Pulumi cannot say."""
+    command = ["pulumi", "stack", "ls", "--json", "--non-interactive"]
+    try:
+        listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=60).stdout
+        return sorted(str(stack["name"]) for stack in json.loads(listed))
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
+        return None
+
+
+def _found(document: object) -> str:
+    """What stands where a mapping is needed. Its value is not shown: it may be a secret in the wrong place."""
+    if document is None:
+        return "the file is empty"
+    place, found = ("`config`", document.get("config")) if isinstance(document, Mapping) else ("the file", document)
+    if not found:
+        return "there is nothing under `config`"
+    return f"{place} is {'a list' if isinstance(found, list) else 'a single value'}, not a mapping"
+
+
+def _tags_as_written(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """The values with each tag that YAML takes for a number, a date or a truth as the text that stands in the file.
+
+    ``pulumi config set`` writes the tag 8202758 without quotes, and a person writes 1.10, which arrives as 1.1, or
+    2026-11-25, which Pulumi hands over as ``2026-11-25 00:00:00 +0000 UTC``. A tag that the file does not hold, or
+    holds otherwise, stays as it is.
+    """
+    services = values.get("services")
+    if not isinstance(services, Mapping):
+        return values
+    changed = {
+        name: release
+        for name, release in services.items()
+        if isinstance(release, Mapping)
+        and (isinstance(tag := release.get("tag"), (int, float, date)) or str(tag).endswith(_MIDNIGHT))
+    }
+    if not changed or not path.exists():
+        return values
+    with path.open(encoding="utf-8") as stream:
+        document = yaml.compose(stream, Loader=yaml.SafeLoader)
+    texts = {name: _scalar(document, "config", f"{PROJECT}:services", name, "tag") for name in changed}
+    written = {
+        name: {**release, "tag": text}
+        for name, release in changed.items()
+        if (text := texts[name]) is not None and _stands_for(text, release["tag"])
+    }
+    return {**values, "services": {**services, **written}}
+
+
+def _scalar(node: yaml.Node | None, *keys: object) -> str | None:
+    """The text of the scalar at a path of mappings; None where there is none."""
+    for key in keys:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        node = next((value for name, value in pairs if name.value == str(key)), None)
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else None
+
+
+def _stands_for(text: str, value: object) -> bool:
+    """Whether a reader of YAML may take the text for the value: readers differ in what is a number."""
+    try:
+        return bool(yaml.safe_load(text) == value) or text + _MIDNIGHT == value or float(text) == value
+    except (ValueError, yaml.YAMLError):
+        return False
 
 
 def _has_secure(data: object) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from config.errors import ConfigError
 
@@ -71,6 +72,17 @@ def _tag(value: str) -> str:
     return value
 
 
+def _tag_text(value: object) -> object:
+    """A whole number is the tag that it looks like; any other value has lost the text that it was written as."""
+    if isinstance(value, (bool, float, date)):
+        raise ConfigError(
+            f"{value} is not text: YAML took the tag for a number, a date or a truth",
+            "an image tag is the text as it is written: 1.10 is another tag than 1.1",
+            'write it in quotes, such as tag: "1.10"',
+        )
+    return str(value) if isinstance(value, int) else value
+
+
 def _digest(value: str) -> str:
     if not _DIGEST.fullmatch(value):
         raise ConfigError(f"{value!r} is not an image digest", "expected sha256: and 64 hexadecimal digits")
@@ -89,7 +101,7 @@ Repository = Annotated[str, AfterValidator(_repository)]
 Tag = Annotated[str, AfterValidator(_tag)]
 """One image tag. A range such as ``r36-r47`` is refused with its candidates."""
 
-TagOrNone = Annotated[str, AfterValidator(lambda value: _tag(value) if value else value)]
+TagOrNone = Annotated[str, BeforeValidator(_tag_text), AfterValidator(lambda value: _tag(value) if value else value)]
 """One image tag, or an empty text for an image that is referred to without a tag."""
 
 Digest = Annotated[str, AfterValidator(_digest)]

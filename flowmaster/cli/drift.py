@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -44,9 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1 second: each look costs the server some work")
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, such as {INTERVAL:g}") from None
+    if not 1 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: at least 1 second, since each look costs the server some work")
     return value
 
 

@@ -23,6 +23,18 @@ VERBS = {
     "gaps": "list what the snapshot of the server left open and nobody has filled yet",
 }
 EXIT_ERROR = 1
+DISTRIBUTION = "flowmaster-infra"
+"""The name under which the project is installed."""
+
+
+class _Version(argparse.Action):
+    """Prints the installed version. It is looked up only when asked for: that takes longer than parsing the call."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"flowmaster {version(DISTRIBUTION)}")
+        parser.exit()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _Parser(prog="flowmaster", description="FlowMaster on its server: look before you update.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     chosen = next((word for word in words if not word.startswith("-")), None)
     for verb, summary in VERBS.items():

@@ -16,12 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Release stale locks, and say what the update that left them did not finish.
 
+    :raises ConfigError: where there is no such stack.
     :raises flowmaster.heal.state_lock.LockError: where a lock is held, or it cannot be told whether it is.
     """
-    from config.load import PROJECT, ROOT
+    from config.load import PROJECT, ROOT, check_stack
     from flowmaster.drift import last_applied
     from flowmaster.heal import pending_operations, state_lock
 
+    check_stack(options.stack)
     folder = last_applied.folder(ROOT)
     if folder is None:
         print(

@@ -53,6 +53,10 @@ STACK: dict[str, tuple[Spoil, list[str]]] = {
         ["'r99'", "r36-r47", "r36, r37"],
     ),
     "bad tag": (lambda s: s["services"]["frontend"].update(tag="a b"), ["services.frontend.tag", "'a b'", "image tag"]),
+    "tag that lost its text": (
+        lambda s: s["services"]["frontend"].update(tag=1.1),
+        ["services.frontend.tag: 1.1 is not text", "1.10 is another tag than 1.1", "in quotes", 'tag: "1.10"'],
+    ),
     "bad digest": (lambda s: s["services"]["frontend"].update(digest="sha256:1"), ["'sha256:1'", "64 hexadecimal"]),
     "missing tag": (lambda s: s["services"].update(frontend={}), ["frontend.tag", "a value is needed", "add tag"]),
     "negative replicas": (lambda s: s["services"]["frontend"].update(replicas=-1), ["frontend.replicas", "-1"]),
@@ -182,8 +186,96 @@ def test_a_missing_secret_says_how_to_set_it(demo_values: Values, catalogue_valu
 
 def test_a_missing_stack_names_those_that_exist(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.demo.yaml").write_text("config: {}\n")
-    with pytest.raises(ConfigError, match=r"did you mean 'demo'"):
+    (tmp_path / "Pulumi.demo.eu.yaml").write_text("config: {}\n")
+    with pytest.raises(ConfigError, match=r"(?s)there is no stack 'dem' \(did you mean 'demo'.*: demo, demo.eu"):
         load.from_file("dem", tmp_path)
+
+
+@pytest.fixture
+def another_file(tmp_path: Path, demo: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration file that Pulumi is told to use, and a Pulumi that knows the stacks demo and live."""
+    path = tmp_path / "other.yaml"
+    path.write_text((load.ROOT / "Pulumi.demo.yaml").read_text())
+    monkeypatch.setenv(load.CONFIG_FILE_VARIABLE, str(path))
+    pulumi = tmp_path / "bin/pulumi"
+    pulumi.parent.mkdir()
+    pulumi.write_text('#!/bin/sh\n[ "$1 $2" = \'stack ls\' ] && echo \'[{"name": "live"}, {"name": "demo"}]\'\n')
+    pulumi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(pulumi.parent), prepend=":")
+    return path
+
+
+def test_a_stack_that_pulumi_does_not_know_is_missing_whatever_file_is_used(another_file: Path) -> None:
+    with pytest.raises(ConfigError, match=r"(?s)there is no stack 'nope'.*stacks of this project: demo, live"):
+        load.from_file("nope")
+    assert load.from_file("live").name == "live"
+
+
+def test_a_file_is_used_where_pulumi_cannot_say_which_stacks_there_are(
+    another_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert load.from_file("nope").name == "nope"
+
+
+def test_a_file_that_pulumi_is_told_to_use_and_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(load.CONFIG_FILE_VARIABLE, "/nowhere/else.yaml")
+    with pytest.raises(ConfigError, match=r"(?s)there is no file /nowhere/else.yaml.*PULUMI_OPTION_CONFIG_FILE"):
+        load.from_file("demo")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "the file is empty"),
+        ("# nothing yet\n", "the file is empty"),
+        ("demo\n", "the file is a single value, not a mapping"),
+        ("encryptionsalt: v1:x\n", "there is nothing under `config`"),
+        ("config:\n", "there is nothing under `config`"),
+        ("config: [flowmaster:cluster]\n", "`config` is a list, not a mapping"),
+        ("config: 5\n", "`config` is a single value, not a mapping"),
+        ("config: {1: 2}\n", "cluster: a value is needed"),
+    ],
+)
+def test_a_stack_file_that_holds_no_configuration(tmp_path: Path, text: str, found: str) -> None:
+    (tmp_path / "Pulumi.demo.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load.from_file("demo", tmp_path)
+    assert found in str(caught.value)
+    assert str(caught.value).startswith("Pulumi.demo.yaml: ")
+    assert len(str(caught.value).splitlines()) <= MAX_LINES
+
+
+LOOKS_LIKE_SOMETHING_ELSE = {
+    "8202758": 8202758,
+    "0123": 83,
+    "1e5": 100000.0,
+    "1.10": 1.1,
+    "0x12": 18,
+    "12345678901234567890123": 1.2345678901234568e22,
+    "true": True,
+    "2026-11-25": "2026-11-25 00:00:00 +0000 UTC",
+}
+"""Tags that YAML takes for something else when they have no quotes, and what Pulumi hands over for them."""
+
+
+@pytest.mark.parametrize("tag", LOOKS_LIKE_SOMETHING_ELSE)
+def test_a_tag_is_taken_as_it_is_written(
+    tag: str, secrets: Values, demo_values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = yaml.safe_load((load.ROOT / "Pulumi.demo.yaml").read_text())
+    document["config"]["flowmaster:services"]["frontend"]["tag"] = "TAG"
+    path = tmp_path / "Pulumi.demo.yaml"
+    path.write_text(yaml.safe_dump(document).replace("tag: TAG", f"tag: {tag}"))
+    monkeypatch.setenv(load.CONFIG_FILE_VARIABLE, str(path))
+    assert load.from_file("demo").release("frontend").tag == tag
+    demo_values["services"]["frontend"]["tag"] = LOOKS_LIKE_SOMETHING_ELSE[tag]
+    assert load.settings("demo", demo_values, path.name).release("frontend").tag == tag
+
+
+def test_a_number_that_is_in_no_file_is_the_tag_that_it_looks_like(secrets: Values, demo_values: Values) -> None:
+    demo_values["services"]["frontend"]["tag"] = 8202758
+    assert load.settings("demo", demo_values, "stack").release("frontend").tag == "8202758"
 
 
 def test_every_gap_of_the_snapshot_is_marked(demo: Settings) -> None:
