@@ -27,6 +27,7 @@ from config.errors import UserError
 from config.settings import Settings
 from flowmaster.cluster import reader
 from flowmaster.cluster.connection import Api, UnreachableError, connect
+from flowmaster.cluster.copies import LAST_APPLIED
 from flowmaster.cluster.normalise import annotation
 from flowmaster.cluster.writes import Step, carry_out
 from flowmaster.compare.finding import FindingClass, ObjectRef
@@ -52,6 +53,8 @@ class Server:
     before: last_applied.Applied
     adopted: frozenset[ObjectRef] = frozenset()
     """What is there already and will be taken over."""
+    copied: Mapping[ObjectRef, list[str]] = field(default_factory=dict)
+    """Objects with annotations that hold a copy of them, and these."""
     host: source.HostSource | None = None
     """The look at the machine itself, where the stack has anything on it."""
     _resources: dict[ObjectRef, pulumi.Resource] = field(default_factory=dict)
@@ -62,7 +65,7 @@ class Server:
         """Make every resource registered from now on show, and undo, the drift of its object."""
         if not self.plan.empty:
             self._hook = pulumi.ResourceHook("undo-drift", self._undo)
-        if self.adopted:
+        if self.adopted or self.copied:
             self._takeover = pulumi.ResourceHook("take-over", self._take_over)
         pulumi.runtime.register_stack_transformation(self._transform)
 
@@ -96,6 +99,13 @@ class Server:
         if self._takeover is not None and ref in self.adopted:
             hooks = pulumi.ResourceHookBinding(before_create=[self._takeover])
             opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
+        elif self._takeover is not None and LAST_APPLIED in self.copied.get(ref, ()):
+            hooks = pulumi.ResourceHookBinding(before_update=[self._takeover])
+            opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
+        if ref in self.copied:
+            # the provider returns what the server has, the copy included
+            own = pulumi.ResourceOptions(additional_secret_outputs=["metadata"])
+            opts = pulumi.ResourceOptions.merge(opts, own)
         return pulumi.ResourceTransformationResult(props, opts)
 
     def _writes(self, ref: ObjectRef) -> bool:
@@ -184,8 +194,9 @@ def compare(
     if host is not None:
         host.refuse_impostor()
     todo = plan(declared, before, live, report.findings, rules)
-    refs = (reference(body, settings.namespace) for body in declared)
-    return Server(settings, report, todo, before, takeover.adoptable(refs, before, live), host)
+    refs = [reference(body, settings.namespace) for body in declared]
+    adopted, copied = takeover.adoptable(refs, before, live), takeover.copied(refs, live)
+    return Server(settings, report, todo, before, adopted, copied, host)
 
 
 def _refuse_ending(live: reader.LiveState) -> None:

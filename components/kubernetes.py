@@ -15,8 +15,9 @@ from typing import Any
 
 import pulumi
 
-_HIDDEN = ("data", "stringData")
-"""What Pulumi keeps encrypted of a Secret, also where the provider returns it."""
+_HIDDEN = ("data", "stringData", "metadata")
+"""What Pulumi keeps encrypted of a Secret where the provider returns it. Annotations of the metadata may hold a copy of
+the whole Secret, whoever put them there and whenever."""
 
 
 class KubernetesObject(pulumi.CustomResource):

@@ -17,8 +17,8 @@ from config.settings import Settings
 from flowmaster.adopt.service import main_container
 from flowmaster.cluster import inline_secrets
 from flowmaster.cluster.connection import Api
+from flowmaster.cluster.copies import copies
 from flowmaster.cluster.errors import ApiError
-from flowmaster.cluster.normalise import LAST_APPLIED
 from flowmaster.cluster.writes import path_of
 from flowmaster.compare.finding import ObjectRef
 from flowmaster.drift.objects import reference
@@ -63,7 +63,8 @@ def restore(api: Api, settings: Settings, path: Path) -> list[tuple[ObjectRef, s
 def _without_secrets(ref: ObjectRef, body: Body, sealed: dict[str, dict[str, str]]) -> Body:
     kept = copy.deepcopy({key: value for key, value in body.items() if key != "status"})
     metadata = {key: value for key, value in kept["metadata"].items() if key not in _SERVERS}
-    annotations = {k: v for k, v in metadata.pop("annotations", {}).items() if k != LAST_APPLIED}
+    copied = copies(body)
+    annotations = {k: v for k, v in metadata.pop("annotations", {}).items() if k not in copied}
     kept["metadata"] = {**metadata, **({"annotations": annotations} if annotations else {})}
     if ref.kind == "Secret":
         kept["data"] = dict.fromkeys(kept.get("data") or {})
@@ -87,6 +88,14 @@ def _with_secrets(ref: ObjectRef, body: Body, declared: Body, settings: Settings
     return body
 
 
+def _metadata(body: Body, live: Body) -> Body:
+    """The metadata to put back; copies of the object, which no backup has, stay as they are on the server."""
+    kept = {name: live["metadata"]["annotations"][name] for name in copies(live)}
+    annotations = {**body["metadata"].get("annotations", {}), **kept}
+    metadata = {**body["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
+    return {**metadata, **({"annotations": annotations} if annotations else {})}
+
+
 def _sealed(ref: ObjectRef, body: Body, values: Mapping[str, str]) -> list[inline_secrets.Place]:
     """The places in a Deployment whose value the stack has."""
     if ref.kind != "Deployment":
@@ -104,8 +113,7 @@ def _put(api: Api, ref: ObjectRef, body: Body) -> str:
                 raise
             api.request("POST", path.rpartition("/")[0], {"fieldManager": MANAGER}, headers, json.dumps(body).encode())
             return "made again"
-        metadata = {**body["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
-        wanted = json.dumps({**body, "metadata": metadata}).encode()
+        wanted = json.dumps({**body, "metadata": _metadata(body, live)}).encode()
         try:
             api.request("PUT", path, {"fieldManager": MANAGER}, headers, wanted)
         except ApiError as err:

@@ -14,6 +14,7 @@ from config.types import tag_candidates
 from flowmaster.adopt import service as services
 from flowmaster.adopt.desired import Body, meant
 from flowmaster.adopt.override import NotSayableError
+from flowmaster.cluster.copies import LAST_APPLIED, copies
 from flowmaster.cluster.masking import Masker, telling
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import ObjectRef
@@ -50,6 +51,8 @@ class Description:
     """Kinds of which it is not known what there is, and why."""
     external: list[tuple[ObjectRef, str]] = field(default_factory=list)
     """What Deployments read that is not managed."""
+    copied: list[tuple[ObjectRef, str]] = field(default_factory=list)
+    """Annotations that hold a copy of their object and that somebody reads: they stay, and are written nowhere."""
 
 
 def describe(live: LiveState, registry: str, digests: Mapping[str, str] = {}) -> Description:
@@ -67,6 +70,7 @@ def describe(live: LiveState, registry: str, digests: Mapping[str, str] = {}) ->
             managed.pop(ref, None)
             if why:
                 result.unmanaged.append((ref, why))
+    result.copied = [(ref, n) for ref, body in managed.items() for n in copies(body) if n != LAST_APPLIED]
     wanted = {ref: meant(body) for ref, body in managed.items()}
     of = {kind: {ref.name: body for ref, body in wanted.items() if ref.kind == kind} for kind in _MANAGED}
     addresses = {ref.name: body["spec"].get("clusterIP", "") for ref, body in live.of("Service")}

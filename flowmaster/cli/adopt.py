@@ -110,6 +110,7 @@ def _show(adoption: Adoption) -> None:
         ),
         ("kept in overrides, because no field says it", [(r, ", ".join(p)) for r, p in description.overrides.items()]),
         ("read, but not managed: the reference is in the override", description.external),
+        ("annotations with a copy of the object: left on the server, written nowhere", description.copied),
         ("not managed; stays as it is", description.unmanaged),
         ("not looked at: these could not be listed", description.unread),
         (

@@ -7,8 +7,11 @@ import binascii
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
+from flowmaster.cluster.copies import holds_a_secret
+from flowmaster.cluster.decoding import TooMuchError, contents, runs
 from flowmaster.cluster.defaults import Body
 from flowmaster.compare.finding import ABSENT, OPAQUE
 from flowmaster.compare.path import Item, Path
@@ -30,6 +33,7 @@ _CREDENTIALS = re.compile(r"\b((?i:Bearer|Basic)\s+)(?=\S*(?:[\d=]|[a-z][A-Z]))[
 """What follows in a header; a plain word after them is prose."""
 _WORD = re.compile(r"(?:[A-Z]?[a-z]+|[A-Z]+)\d{0,3}|\d+", re.ASCII)
 _BETWEEN_WORDS = re.compile(r"[-_.:/@, ]+")
+_QUOTES = b"\"' \t\r\n"
 _SHORTEST = 6
 """Characters: shorter values of Secrets are words that other fields have too, and are not looked for there."""
 
@@ -57,8 +61,10 @@ class Masker:
     """Masks what Secrets hold, wherever else it turns up, and what its own name says is secret."""
 
     def __init__(self, bodies: Iterable[Body] = ()) -> None:
-        found = {(name, value) for body in bodies if body.get("kind") == "Secret" for name, value in _texts(body)}
+        secrets = [body for body in bodies if body.get("kind") == "Secret"]
+        found = {(name, value) for body in secrets for name, value in _texts(body)}
         values = {value for _, value in found if len(value) >= _SHORTEST}
+        self._secrets = secrets
         self._known = sorted(values, key=len, reverse=True)
         self._strong = {value for value in values if not plain(value)}
         self._weak = {value for name, value in found if telling(name) and plain(value)}
@@ -81,9 +87,12 @@ class Masker:
         return str(self._string(text, changed=False))
 
     def reveals(self, text: str) -> bool:
-        """Whether text that is to be written down gives a secret away: what a Secret holds stands in it, or a password
-        by its form. What is but a word (the name of a user, of a host, a weak password) does not count."""
-        return any(known in text for known in self._strong) or _formed(text) != text
+        """Whether text that is to be written down gives a secret away: what a Secret holds stands in it, plain or in
+        another encoding, or a password by its form. What is but a word (the name of a user, of a host, a weak
+        password) does not count, unless somebody took the trouble to encode it."""
+        if any(known in text for known in self._strong) or _formed(text) != text:
+            return True
+        return self._encoded(_bytes(text), every=False)
 
     def holds(self, text: str) -> bool:
         """Whether a text is as a whole what a Secret holds under a key that tells, be it but a word."""
@@ -101,12 +110,60 @@ class Masker:
         return self._string(value, changed) if isinstance(value, str) else value
 
     def _string(self, value: str, changed: bool) -> str:
+        original = value
         for known in self._known:
             if known in value:
                 if known == value:
                     return _size(value, False, changed)
                 value = value.replace(known, "(secret)")
+        if self._encoded(_bytes(value)):
+            value = self._without_encoded(value, _size(original, False, changed))
         return _formed(value)
+
+    def _without_encoded(self, text: str, otherwise: str) -> str:
+        """The text without the parts in which a secret can be read; `otherwise` where these are not one part of it."""
+        content = _bytes(text)
+        spans = {(start, end) for start, end, part in runs(content) if self._encoded(part, decoded=True)}
+        if any(end - start == len(content) for start, end in spans):
+            return otherwise
+        for part in sorted({content[start:end] for start, end in spans}, key=len, reverse=True):
+            content = content.replace(part, b"(secret)")
+        return otherwise if self._encoded(content) else content.decode(errors="surrogatepass")
+
+    def _encoded(self, content: bytes, decoded: bool = False, every: bool = True) -> bool:
+        """Whether what a Secret holds can be read in it, once it is decoded.
+
+        :param decoded: whether it was decoded already, so that what stands there as it is counts, too.
+        :param every: whether a plain word counts where it is but a part of what can be read.
+        """
+        try:
+            readings = contents(content)
+            if not decoded:
+                next(readings)
+            return any(self._stands_in(reading, every) for reading in readings)
+        except TooMuchError:
+            # nobody knows what else there is in it
+            return True
+
+    def _stands_in(self, reading: bytes, every: bool) -> bool:
+        values, beginnings = self._as_bytes
+        if reading.strip(_QUOTES) in values or reading in values or holds_a_secret(reading):
+            return True
+        for position in range(len(reading) - _SHORTEST + 1):
+            for value in beginnings.get(reading[position : position + _SHORTEST], ()):
+                if (every or values[value]) and reading.startswith(value, position):
+                    return True
+        return False
+
+    @cached_property
+    def _as_bytes(self) -> tuple[dict[bytes, bool], dict[bytes, list[bytes]]]:
+        """Each value that is looked for, and whether it is more than words; and the values by how they begin."""
+        values: dict[bytes, bool] = {}
+        beginnings: dict[bytes, list[bytes]] = {}
+        for value in {value for body in self._secrets for value in _values(body) if len(value) >= _SHORTEST}:
+            values[value] = not plain(value.decode(errors="replace"))
+            beginnings.setdefault(value[:_SHORTEST], []).append(value)
+        return values, beginnings
 
 
 def _formed(text: str) -> str:
@@ -139,13 +196,25 @@ def _size(value: Any, encoded: bool, changed: bool) -> str:
 
 def _texts(body: Body) -> Iterable[tuple[str, str]]:
     """The texts of a Secret with their keys."""
-    data = body.get("data")
+    for name, value in _pairs(body):
+        with suppress(UnicodeDecodeError):
+            yield name, value.decode()
+
+
+def _values(body: Body) -> Iterable[bytes]:
+    """The values of a Secret, those included that are no text."""
+    return (value for _, value in _pairs(body))
+
+
+def _pairs(body: Body) -> Iterable[tuple[str, bytes]]:
+    data, given = body.get("data"), body.get("stringData")
     for name, value in data.items() if isinstance(data, dict) else ():
-        try:
-            yield name, base64.b64decode(value).decode()
-        except (TypeError, ValueError):
-            continue
-    given = body.get("stringData")
+        with suppress(TypeError, ValueError):
+            yield name, base64.b64decode(value)
     for name, value in given.items() if isinstance(given, dict) else ():
         if isinstance(value, str):
-            yield name, value
+            yield name, _bytes(value)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from flowmaster.cluster.copies import is_copy
 from flowmaster.cluster.defaults import ALLOCATED, Body
 from flowmaster.cluster.schema import VOLUME_SOURCES, schema
 from flowmaster.compare.finding import OPAQUE
@@ -19,9 +20,6 @@ OWN_ANNOTATIONS = ("pulumi.com/", "flowmaster.io/")
 KEPT = "flowmaster.io/kept"
 """The annotation that names the fields which the last update left as they were on the server."""
 KEPT_SEPARATOR = ", "
-
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-"""A copy of the whole object, secrets included, that `kubectl apply` leaves: never compared, never shown."""
 
 _MEANT_EMPTY = VOLUME_SOURCES | {"podSelector", "namespaceSelector"}
 _DROPPED_WHEN_ZERO = frozenset(
@@ -68,7 +66,7 @@ def normalise(body: Body) -> Body:
     for name, value in body.items():
         if name in ("status", "apiVersion", "kind") or name.startswith("__"):
             continue
-        meant = _metadata(value) if name == "metadata" else value
+        meant = _metadata(value, kind) if name == "metadata" else value
         kept = _clean(meant, place.below(name), name)
         if kept is not None:
             result[name] = kept
@@ -105,13 +103,15 @@ def encode(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def _metadata(metadata: dict[str, Any] | None) -> dict[str, Any]:
+def _metadata(metadata: dict[str, Any] | None, kind: str) -> dict[str, Any]:
+    """What people may set in it. A copy of the object, secrets included, is never compared and never shown."""
+    own = str((metadata or {}).get("name", ""))
     kept = {name: part for name, part in (metadata or {}).items() if name in METADATA_KEPT}
     if isinstance(kept.get("annotations"), dict):
         kept["annotations"] = {
             name: value
             for name, value in kept["annotations"].items()
-            if name != LAST_APPLIED and not name.startswith(OWN_ANNOTATIONS)
+            if not name.startswith(OWN_ANNOTATIONS) and not (isinstance(value, str) and is_copy(name, value, kind, own))
         }
     return kept
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +19,8 @@ from tests.lab.test_adoption import running
 
 FOREIGN = "somebody-elses"
 DATABASE = "http://arangodb.databases.svc.cluster.local:8529/"
+APPLIED = "objectset.rio.cattle.io/applied"
+WEAK = "copied-beside-itself"
 BARE = {"containers": [{"name": "a", "image": "IMAGE"}]}
 UNMANAGED = (
     "CronJob/nightly",
@@ -36,7 +40,16 @@ IN_THE_CLEAR = (
     "in-a-config-map",
     "in-an-argument",
     "in-a-header-1",
+    WEAK,
 )
+
+
+def copy_of(name: str, value: str) -> str:
+    """A Secret as K3s keeps it in an annotation of itself."""
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"password": value}}
+    return base64.b64encode(gzip.compress(json.dumps(body).encode(), mtime=0)).decode()
+
+
 MANIFESTS: list[dict[str, Any]] = [
     {
         "apiVersion": "apps/v1",
@@ -143,6 +156,12 @@ MANIFESTS: list[dict[str, Any]] = [
         "data": {"TEXT": encoded("a value\n"), "BINARY": "/wD+", "NUMBER": encoded("007")},
     },
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "words"}, "stringData": {"WORD": "sa1d quietly!"}},
+    {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "copied", "annotations": {APPLIED: copy_of("copied", WEAK)}},
+        "stringData": {"password": WEAK},
+    },
     {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "most"}, "spec": {"hard": {"pods": "50"}}},
     {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "mould"}, "template": {"spec": BARE}},
     {
@@ -296,11 +315,15 @@ def test_a_namespace_that_somebody_else_made_stays_as_it_is(elsewhere: Operator)
     assert running(elsewhere, FOREIGN) == pods
     elsewhere.run("pulumi", "preview", "--stack", "elsewhere", "--expect-no-changes", "--suppress-outputs")
     assert elsewhere.report("--stack", "elsewhere")["findings"] == []
+    assert after["Secret/copied"]["metadata"]["annotations"][APPLIED] == copy_of("copied", WEAK)
+    assert f"Secret/copied: {APPLIED}" in said
     written = "".join(p.read_text() for p in Path(elsewhere.environ["FLOWMASTER_CATALOGUE"]).parent.rglob("*.yaml"))
     for value in IN_THE_CLEAR:
         assert value not in elsewhere.state()
         assert value not in written
         assert value not in said
+    for text in (elsewhere.state(), written, said):
+        assert copy_of("copied", WEAK) not in text
 
 
 def test_what_was_not_there_then_is_told_of(elsewhere: Operator) -> None:

@@ -1,0 +1,131 @@
+"""What stands in a text in another encoding: base64, hexadecimal, escapes, compressed, one within the other. Pure.
+
+Tools that copy an object seldom write it as it is: K3s keeps the gzip of the object in base64, Helm the base64 of that.
+Nothing here knows what is looked for; it only shows what can be read.
+"""
+
+from __future__ import annotations
+
+import binascii
+import bz2
+import html
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+DEEPEST = 8
+"""Encodings within each other that are undone."""
+MOST = 16 * 1024 * 1024
+"""Bytes that are decoded of one text; one that would give more is not looked through to its end."""
+_SHORTEST_RUN = 8
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{%d,}={0,2}" % _SHORTEST_RUN)
+_HEX = re.compile(rb"[0-9a-fA-F]{12,}")
+_PADDING = (b"", b"", b"==", b"=")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+_SPACE = re.compile(rb"\s+")
+_WRAPPED = re.compile(rb"[A-Za-z0-9+/_=-]\s+[A-Za-z0-9+/_=-]")
+_PERCENT = re.compile(rb"%[0-9a-fA-F]{2}")
+_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-3][0-7]{2})|(.))", re.DOTALL)
+_LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
+_COMPRESSED = re.compile(rb"(\x1f\x8b\x08)|(BZh[1-9])|(\xfd7zXZ\x00)|(x[\x01\x5e\x9c\xda])")
+"""How the compressed formats begin: gzip, bzip2, xz, zlib."""
+_DECOMPRESSORS: tuple[Callable[[], Any], ...] = (
+    lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
+    bz2.BZ2Decompressor,
+    lzma.LZMADecompressor,
+    zlib.decompressobj,
+)
+
+
+class TooMuchError(Exception):
+    """A text that would give more than can be looked through."""
+
+
+Run = tuple[int, int, bytes]
+"""A part of a text, from one byte to another, and one reading of it."""
+
+
+def contents(content: bytes) -> Iterator[bytes]:
+    """Everything that can be read in it, itself first. Readings that make no sense are among them.
+
+    :raises TooMuchError: once that is more than :data:`MOST`.
+    """
+    left = MOST
+    waiting = [(content, 0)]
+    seen = {content}
+    while waiting:
+        current, depth = waiting.pop()
+        yield current
+        if depth == DEEPEST or len(current) < _SHORTEST_RUN:
+            continue
+        for _, _, reading in runs(current):
+            if reading in seen:
+                continue
+            left -= len(reading)
+            if left < 0:
+                raise TooMuchError
+            seen.add(reading)
+            waiting.append((reading, depth + 1))
+
+
+def runs(content: bytes) -> Iterator[Run]:
+    """The readings of a text's parts, one encoding undone. A part that is there again is there once."""
+    begins: dict[bytes, int] = {}
+    for found in _BASE64.finditer(content):
+        begins.setdefault(found[0], found.start())
+    for run, begin in begins.items():
+        # whatever stands before the encoded part may be of the same letters: so from each of four places on
+        plain = run.rstrip(b"=").translate(_STANDARD)
+        for first in range(4):
+            part = plain[first:] if (len(plain) - first) % 4 != 1 else plain[first:-1]
+            yield begin, begin + len(run), binascii.a2b_base64(part + _PADDING[len(part) % 4])
+    for found in _HEX.finditer(content):
+        for first in range(2):
+            part = found[0][first:]
+            reading = binascii.unhexlify(part if len(part) % 2 == 0 else part[:-1])
+            yield found.start(), found.end(), reading
+    for reading in _of_whole(content):
+        yield 0, len(content), reading
+
+
+def _of_whole(content: bytes) -> Iterator[bytes]:
+    if _WRAPPED.search(content):
+        yield _SPACE.sub(b"", content)
+    if _PERCENT.search(content):
+        yield unquote_to_bytes(content)
+    if b"\\" in content:
+        yield _ESCAPE.sub(_unescaped, content)
+    if b"&" in content and b";" in content:
+        yield html.unescape(content.decode(errors="surrogateescape")).encode(errors="surrogatepass")
+    if b"\0" in content:
+        yield content.replace(b"\0", b"")
+    for begin in _COMPRESSED.finditer(content):
+        make = _DECOMPRESSORS[(begin.lastindex or 1) - 1]
+        if reading := _decompressed(content[begin.start() :], make()):
+            yield reading
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    long, short, octal, letter = found.groups()
+    if long:
+        return chr(int(long, 16)).encode(errors="surrogatepass")
+    if short or octal:
+        return bytes((int(short, 16) if short else int(octal, 8),))
+    return _LETTERS.get(letter, letter)
+
+
+def _decompressed(content: bytes, decompressor: Any) -> bytes:
+    """What it holds, as far as it is whole.
+
+    :raises TooMuchError: where that is more than :data:`MOST`.
+    """
+    try:
+        result: bytes = decompressor.decompress(content, MOST + 1)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        return b""
+    if len(result) > MOST:
+        raise TooMuchError
+    return result
