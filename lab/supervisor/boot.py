@@ -86,8 +86,10 @@ def _mount_devices(root: str) -> None:
 def _mount_proc(root: str, sysctl_files: dict[str, str]) -> None:
     """/proc, where all settings but the network's belong to the whole machine and must not be written from here.
 
-    The kubelet insists on some: it finds files of the twin's own with the values that it wants.
+    The kubelet insists on some: it finds files of the twin's own with the values that it wants. Files of /proc that
+    the machine shows otherwise than its kernel (lxcfs does so, for one) are shown so in the twin, too.
     """
+    shown = [point for point in linux.mount_points() if point.parent == Path("/proc") and point.is_file()]
     proc = Path(root, "proc")
     proc.mkdir()
     linux.mount("proc", str(proc), "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
@@ -96,9 +98,11 @@ def _mount_proc(root: str, sysctl_files: dict[str, str]) -> None:
     linux.mount("none", settings, flags=linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY)
     linux.mount(f"{settings}/net", f"{settings}/net", flags=linux.MS_BIND)
     linux.mount("none", f"{settings}/net", flags=linux.MS_BIND | linux.MS_REMOUNT)
-    for name, file in sysctl_files.items():
+    for file in shown:
+        linux.mount(str(file), str(proc / file.name), flags=linux.MS_BIND)
+    for name, value in sysctl_files.items():
         if (proc / "sys" / name).exists():
-            linux.mount(file, str(proc / "sys" / name), flags=linux.MS_BIND)
+            linux.mount(value, str(proc / "sys" / name), flags=linux.MS_BIND)
 
 
 def _mount_sys(root: str, hierarchies: list[tuple[Path, str, str]]) -> None:

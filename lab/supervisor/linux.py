@@ -56,6 +56,11 @@ def setns(namespace: Path, kind: int) -> None:
         os.close(descriptor)
 
 
+def mount_points() -> list[Path]:
+    """Where something is mounted, as this process sees it."""
+    return [Path(line.split(" ")[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+
+
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
     """mount(2). Raises OSError naming source and target."""
     arguments = (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())

@@ -11,8 +11,7 @@ from lab.twin.layout import link_name, state_folder
 
 def mounts_below(folder: Path) -> list[str]:
     """Mounts of the machine itself below the folder, innermost first. A twin makes none; a half-made one might."""
-    points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return sorted((point for point in points if Path(point).is_relative_to(folder)), reverse=True)
+    return sorted((str(point) for point in linux.mount_points() if point.is_relative_to(folder)), reverse=True)
 
 
 def remove(name: str) -> bool:

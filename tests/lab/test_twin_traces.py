@@ -105,6 +105,16 @@ def test_up_after_up_was_killed_starts_from_nothing(second: Twin) -> None:
     assert second.is_up()
 
 
+def test_what_the_machine_shows_of_its_kernel_the_twin_shows_too(second: Twin, tmp_path: Path) -> None:
+    """As lxcfs does on many a rented server, a file lies over /proc/cpuinfo."""
+    shown = tmp_path / "cpuinfo"
+    shown.write_text("processor\t: 0\ncpu MHz\t\t: 1234.000\n\n")
+    script = 'mount --bind "$0" /proc/cpuinfo && exec "$@"'
+    up = [sys.executable, "-m", "lab", "--name", SECOND, "up"]
+    subprocess.run(["unshare", "--mount", "sh", "-c", script, str(shown), *up], cwd=ROOT, check=True)
+    assert second.exec(["cat", "/proc/cpuinfo"]).stdout == shown.read_text()
+
+
 def test_down_needs_no_state_folder(second: Twin) -> None:
     second.up()
     shutil.rmtree(second.layout.state, ignore_errors=True)  # the daemons go on writing there
