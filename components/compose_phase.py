@@ -120,11 +120,11 @@ def _refuse_unserved(host: Props, project: str, folder: str) -> None:
 
 def _supplied(props: Props) -> Props:
     with _run(props, str(props["folder"])) as run:
-        run.take(TAKE_SECONDS)
+        run.acquire(TAKE_SECONDS)
         images = props["images"]
-        answer = run.ask("push", images=[dict(image) for image in images.values()])
+        answer = run.request("push", images=[dict(image) for image in images.values()])
         volumes = [dict(volume) for volume in props["volumes"]]
-        made = run.ask("prepare", volumes=volumes)["made"]
+        made = run.request("prepare", volumes=volumes)["made"]
         for name in made:
             _say(f"{props['project']}: {name} was copied for the first time")
     digests = {service: answer["digests"][image["id"]] for service, image in images.items()}
@@ -138,16 +138,16 @@ def _moved(props: Props) -> Props:
     from config.compose import Phase
     from config.stack import Cluster as Target
     from flowmaster.cluster.connection import connect
-    from flowmaster.compose.transfer import Moved
-    from flowmaster.host.docker import answers
+    from flowmaster.compose.transfer import Transfer
+    from flowmaster.host.docker import answers_http
     from flowmaster.migrate.move import Mover
-    from flowmaster.migrate.workloads import Cluster
+    from flowmaster.migrate.workloads import Workloads
 
-    moved = Moved.of_plain(props["moved"])
+    transfer = Transfer.from_properties(props["moved"])
     target = Target.model_validate(_Stack.cluster)
-    with _run(props, moved.folder) as run, connect(target) as api:
-        cluster = Cluster(api, str(props["namespace"]), target.rollout_timeout, run.alive)
-        mover = Mover(run, cluster, moved, _say, partial(answers, run.access.address))
+    with _run(props, transfer.folder) as run, connect(target) as api:
+        cluster = Workloads(api, str(props["namespace"]), target.rollout_timeout, run.heartbeat)
+        mover = Mover(run, cluster, transfer, _say, partial(answers_http, run.access.address))
         standstill = mover.reach(Phase(props["phase"]))
     return {**props, "drift": [], "standstill": standstill}
 
@@ -204,7 +204,7 @@ class ComposePhase(Resource, module="flowmaster", name="ComposePhase"):
         name: str,
         *,
         phase: str,
-        moved: Mapping[str, Any],
+        transfer: Mapping[str, Any],
         namespace: str,
         drift: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
@@ -213,7 +213,7 @@ class ComposePhase(Resource, module="flowmaster", name="ComposePhase"):
         props = {
             "project": name,
             "phase": phase,
-            "moved": moved,
+            "moved": transfer,
             "namespace": namespace,
             "drift": drift,
             "standstill": None,

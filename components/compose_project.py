@@ -20,8 +20,8 @@ from components.volumes import wait_until_known
 from config.compose import Phase
 from flowmaster.compare.finding import ABSENT, FindingClass
 from flowmaster.compose import proxy
-from flowmaster.compose.declared import Declared
-from flowmaster.compose.result import Body, finished
+from flowmaster.compose.desired import DesiredProject
+from flowmaster.compose.result import Body, final_bodies
 from flowmaster.migrate import steps
 from flowmaster.report.values import declared, on_server
 
@@ -32,7 +32,7 @@ _FIRST = ("Secret", "ConfigMap", "PersistentVolume")
 class ComposeProjectArgs:
     """The project, and what is known of it from the look at the server."""
 
-    declared: Declared
+    declared: DesiredProject
     namespace: str
     addresses: Mapping[str, str] = field(default_factory=dict)
     """ClusterIPs by service, as far as they are known to stay."""
@@ -52,7 +52,7 @@ class ComposeProject(Component):
 
     def __init__(self, name: str, args: ComposeProjectArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
-        moved = args.declared.moved
+        transfer = args.declared.transfer
         self.site = None
         needed: list[pulumi.Resource] = []
         self._addresses: dict[str, pulumi.Input[str]] = {}
@@ -61,12 +61,12 @@ class ComposeProject(Component):
         self.phase = ComposePhase(
             name,
             phase=str(args.declared.phase),
-            moved=moved.plain(),
+            transfer=transfer.to_properties(),
             namespace=args.namespace,
             drift=list(args.drift),
             opts=self._last(needed, protect=args.declared.in_cluster),
         )
-        if args.declared.in_cluster and moved.ports:
+        if args.declared.in_cluster and transfer.ports:
             self.site = self._front(args)
         self.register_outputs({"phase": str(args.declared.phase)})
 
@@ -80,12 +80,12 @@ class ComposeProject(Component):
         return pulumi.ResourceOptions.merge(self.child(depends_on=needed), pulumi.ResourceOptions(protect=protect))
 
     def _in_cluster(self, args: ComposeProjectArgs) -> list[pulumi.Resource]:
-        translation, moved = args.declared.translation, args.declared.moved
+        translation, transfer = args.declared.translation, args.declared.transfer
         images = ComposeImages(
             translation.project,
-            folder=moved.folder,
-            images=moved.images,
-            volumes=[{"name": v.name, "source": v.docker, "target": v.cluster} for v in moved.data],
+            folder=transfer.folder,
+            images=transfer.images,
+            volumes=[{"name": v.name, "source": v.docker, "target": v.cluster} for v in transfer.data],
             opts=self.child(),
         )
         made: list[pulumi.Resource] = [images]
@@ -104,7 +104,7 @@ class ComposeProject(Component):
         return [*made, *(self._deployment(args, body, images, made) for body in deployments)]
 
     def _note_address(self, args: ComposeProjectArgs, name: str, service: Any) -> None:
-        known = {o: s for s, o in args.declared.moved.objects.items()}
+        known = {o: s for s, o in args.declared.transfer.objects.items()}
         own = known[name]
         self._addresses[own] = args.addresses.get(own) or service.spec.apply(lambda spec: spec.get("clusterIP") or "")
 
@@ -115,7 +115,7 @@ class ComposeProject(Component):
         pushed = any(image.digest is None for image in translation.images.values())
 
         def spec(found: Mapping[str, str], digests: Mapping[str, str]) -> Any:
-            whole = finished(translation, found, digests)
+            whole = final_bodies(translation, found, digests)
             return next(b["spec"] for b in whole if b["kind"] == "Deployment" and b["metadata"]["name"] == name)
 
         plain = {s: a for s, a in self._addresses.items() if isinstance(a, str)}
@@ -126,16 +126,16 @@ class ComposeProject(Component):
         return KubernetesObject({**body, "spec": known.apply(lambda k: spec(k["addresses"], k["digests"]))}, options)
 
     def _front(self, args: ComposeProjectArgs) -> NginxSite:
-        moved, phase = args.declared.moved, args.declared.phase
-        served = proxy.SERVED[phase]
-        needed = {p.service: self._addresses[p.service] for p in moved.ports if p.service in self._addresses}
-        content = pulumi.Output.all(**needed).apply(lambda found: proxy.text(moved, served, found))
+        transfer, phase = args.declared.transfer, args.declared.phase
+        served = proxy.PROXY_MODES[phase]
+        needed = {p.service: self._addresses[p.service] for p in transfer.ports if p.service in self._addresses}
+        content = pulumi.Output.all(**needed).apply(lambda found: proxy.site_text(transfer, served, found))
         return NginxSite(
-            moved.site,
+            transfer.site,
             content=content,
-            checks=proxy.checks(moved, served),
+            checks=proxy.site_checks(transfer, served),
             drift=list(args.front_drift),
-            provider=ComposeSiteProvider(moved.project, moved.folder),
+            provider=ComposeSiteProvider(transfer.project, transfer.folder),
             opts=self.child(depends_on=[self.phase]),
         )
 
@@ -154,7 +154,7 @@ def _after(volume: KubernetesObject, claim: Body, args: ComposeProjectArgs) -> B
 
 
 def of_server(
-    server: Server, project: Declared, flowmaster: FlowMaster, opts: pulumi.ResourceOptions
+    server: Server, project: DesiredProject, flowmaster: FlowMaster, opts: pulumi.ResourceOptions
 ) -> ComposeProject:
     """The project as it is to be, with what the look at the server found to be put right.
 
@@ -172,13 +172,13 @@ def of_server(
         for f in found
         if _is(f, project.name, own)
     ]
-    fronts = [f"{f.path or f.object.name}: {on_server(f)}" for f in found if f.object.name == project.moved.site]
+    fronts = [f"{f.path or f.object.name}: {on_server(f)}" for f in found if f.object.name == project.transfer.site]
     known = host.compose_addresses.get(project.name, {}) if host else {}
     made_again = {ref.name for ref in server.plan.steps if ref.kind == "Service"}
     args = ComposeProjectArgs(
         declared=project,
         namespace=server.settings.namespace,
-        addresses={s: a for s, a in known.items() if project.moved.objects[s] not in made_again},
+        addresses={s: a for s, a in known.items() if project.transfer.objects[s] not in made_again},
         drift=lines,
         front_drift=fronts,
         volume_known=partial(wait_until_known, server.settings.stack.cluster),
@@ -194,7 +194,7 @@ def _is(finding: Any, project: str, containers: set[str]) -> bool:
     )
 
 
-def _tell(project: Declared, here: Phase, journal: Mapping[str, Any]) -> None:
+def _tell(project: DesiredProject, here: Phase, journal: Mapping[str, Any]) -> None:
     if journal.get("move"):
         move = journal["move"]
         pulumi.log.warn(
@@ -203,7 +203,7 @@ def _tell(project: Declared, here: Phase, journal: Mapping[str, Any]) -> None:
     if here is project.phase:
         return
     if here is Phase.DOCKER:
-        for line in project.translation.told:
+        for line in project.translation.notes:
             pulumi.log.info(f"{project.name}: {line}")
-    for line in steps.told(here, project.phase, project.moved):
+    for line in steps.announce(here, project.phase, project.transfer):
         pulumi.log.info(line)

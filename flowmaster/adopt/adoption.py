@@ -115,7 +115,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
         addresses = source.addresses(adopted, live)
         declared = settings.stack.reverse_proxy.sites
         sites = host_adopt.sites(declared, host.state(), addresses)
-        own = {*declared, *(project.moved.site for project in host.projects.values())}
+        own = {*declared, *(project.transfer.site for project in host.projects.values())}
         sites_left = host_adopt.not_taken(own, host.state())
     return Adoption(
         settings=adopted,

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from config import load
     from flowmaster.cluster.connection import connect
     from flowmaster.cluster.external_services import external_hosts
-    from flowmaster.compose.target import surroundings
+    from flowmaster.compose.target import target_of
     from flowmaster.compose.translate import translate
     from flowmaster.drift.preflight import check_identity
     from flowmaster.host.access import access
@@ -52,9 +52,9 @@ def run(options: argparse.Namespace) -> int:
         check_identity(settings, api)
         hosts = external_hosts(api, settings)
     read = _read(access(settings.stack.host), options.project, project.folder)
-    around = surroundings(settings, hosts, str(read.get("node_address") or ""))
-    source, secrets, differences = _source(read, around)
-    translation = translate(options.project, _with(project, source, secrets), around)
+    target = target_of(settings, hosts, str(read.get("node_address") or ""))
+    source, secrets, differences = _source(read, target)
+    translation = translate(options.project, _with(project, source, secrets), target)
     _show(translation, source, differences, everything=options.all)
     _refuse(options.project, translation)
     if options.dry_run:
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     if record.is_written(project, source, secrets):
         print("\nnothing to do: the stack says all of this already")
         return 0
-    path = record.carry_out(options.stack, options.project, project.folder, source, secrets, load.ROOT, _progress)
+    path = record.write_source(options.stack, options.project, project.folder, source, secrets, load.ROOT, _progress)
     _progress("")
     print(f"\nwritten: {path}")
     print(f"next:    set flowmaster:compose.{options.project}.phase to shadow, then `pulumi preview`")
@@ -105,11 +105,11 @@ def _check_phase(name: str, project: ComposeProject) -> None:
         )
 
 
-def _source(read: Mapping[str, Any], around: Any) -> tuple[ComposeSource, dict[str, str], tuple[str, ...]]:
+def _source(read: Mapping[str, Any], target: Any) -> tuple[ComposeSource, dict[str, str], tuple[str, ...]]:
     from flowmaster.compose.source import read_source
 
     return read_source(
-        read["config"], read["containers"], read["volumes"], read["files"], read.get("images"), surroundings=around
+        read["config"], read["containers"], read["volumes"], read["files"], read.get("images"), target=target
     )
 
 
@@ -143,11 +143,11 @@ def _show(translation: Translation, source: ComposeSource, differences: tuple[st
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("in the compose file", overflow="fold")
     table.add_column("in the cluster", overflow="fold")
-    shown = [entry for entry in translation.became if everything or not entry.what.startswith("nothing")]
+    shown = [entry for entry in translation.results if everything or not entry.what.startswith("nothing")]
     for entry in shown:
         table.add_row(entry.key, entry.what)
     console.print(table)
-    hidden = len(translation.became) - len(shown)
+    hidden = len(translation.results) - len(shown)
     if hidden:
         console.print(f"and {hidden} keys that mean nothing to a cluster (--all)")
     sections: list[tuple[str, list[str]]] = [
@@ -158,7 +158,7 @@ def _show(translation: Translation, source: ComposeSource, differences: tuple[st
             [f"{p.host_port}: {p.service}, port {p.container_port}" for p in translation.ports],
         ),
         ("what runs differs from the file", list(differences)),
-        ("what will be different", list(translation.told)),
+        ("what will be different", list(translation.notes)),
         ("refused", [str(refusal) for refusal in translation.refusals]),
     ]
     for title, lines in sections:

@@ -1,1 +1,1 @@
-"""A docker compose project as Kubernetes bodies. Pure: no server is asked."""
+"""Translates a docker compose project into Kubernetes manifests. Pure: contacts no server."""

@@ -1,4 +1,4 @@
-"""The manifests of a project that was translated."""
+"""Builds the manifests of a translated project."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import base64
 import hashlib
 import json
 
-from flowmaster.compose.context import Context, Work
+from flowmaster.compose.context import Context, ServiceBuilder
 from flowmaster.compose.result import Body
 from flowmaster.compose.service.lifecycle import DOCKER_GRACE
-from flowmaster.compose.service.resources import resources
+from flowmaster.compose.service.resources import container_resources
 from flowmaster.render.names import CONFIG_CHECKSUM, PROVIDER
 
 _UNPRIVILEGED = 1024
 
 
-def shared(context: Context) -> list[Body]:
-    """The Secret and the ConfigMap of the project, where it has any."""
+def shared_bodies(context: Context) -> list[Body]:
+    """Return the Secret and the ConfigMap of the project, if it has any."""
     found: list[Body] = []
     if context.secret_data:
         data = {k: base64.b64encode(v.encode()).decode() for k, v in sorted(context.secret_data.items())}
@@ -29,12 +29,12 @@ def shared(context: Context) -> list[Body]:
     return found
 
 
-def volumes(context: Context) -> list[Body]:
-    """A claim for each volume, and the volume itself where it is a folder of this node."""
+def volume_bodies(context: Context) -> list[Body]:
+    """Return a PersistentVolumeClaim for each volume, and a PersistentVolume for a folder of the node."""
     found: list[Body] = []
     storage = context.settings.storage
     for _, volume in sorted(context.volumes.items()):
-        name = f"{context.surroundings.namespace}-{volume.claim}"
+        name = f"{context.target.namespace}-{volume.claim}"
         size = {"storage": storage.size}
         kind = "File" if volume.kind == "file" else "Directory"
         claim: Body = {
@@ -62,7 +62,7 @@ def volumes(context: Context) -> list[Body]:
                         "claimRef": {
                             "apiVersion": "v1",
                             "kind": "PersistentVolumeClaim",
-                            "namespace": context.surroundings.namespace,
+                            "namespace": context.target.namespace,
                             "name": volume.claim,
                         },
                         "hostPath": {"path": volume.target_path, "type": kind},
@@ -73,94 +73,94 @@ def volumes(context: Context) -> list[Body]:
     return found
 
 
-def service(context: Context, work: Work) -> Body:
-    """The Service before a compose service."""
+def service_body(context: Context, builder: ServiceBuilder) -> Body:
+    """Return the Service of a compose service."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _named(context, work),
+        "metadata": _metadata(context, builder),
         "spec": {
             "type": "ClusterIP",
-            "selector": {context.surroundings.selector: work.object},
-            "ports": [port for _, port in sorted(work.service_ports.items())],
+            "selector": {context.target.selector: builder.object},
+            "ports": [port for _, port in sorted(builder.service_ports.items())],
         },
     }
 
 
-def _named(context: Context, work: Work) -> Body:
-    metadata = context.metadata(work.object, PROVIDER)
-    metadata["labels"] = {context.surroundings.selector: work.object, **metadata["labels"]}
+def _metadata(context: Context, builder: ServiceBuilder) -> Body:
+    metadata = context.metadata(builder.object, PROVIDER)
+    metadata["labels"] = {context.target.selector: builder.object, **metadata["labels"]}
     return metadata
 
 
-def deployment(context: Context, work: Work) -> Body:
-    """The Deployment of a compose service."""
-    metadata = _named(context, work)
+def deployment_body(context: Context, builder: ServiceBuilder) -> Body:
+    """Return the Deployment of a compose service."""
+    metadata = _metadata(context, builder)
     pod: Body = {"labels": dict(metadata["labels"])}
-    annotations = dict(work.annotations)
-    if work.uses_secrets or any("configMap" in volume for volume in work.volumes):
+    annotations = dict(builder.annotations)
+    if builder.uses_secrets or any("configMap" in volume for volume in builder.volumes):
         annotations[CONFIG_CHECKSUM] = _checksum(context)
     if annotations:
         pod["annotations"] = annotations
-    # One that writes must be gone before the next begins; all others are never fewer than they should be.
+    # A pod that writes must end before its successor starts; others keep their full number during a rollout.
     surge = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": metadata,
         "spec": {
-            "replicas": work.replicas,
-            "selector": {"matchLabels": {context.surroundings.selector: work.object}},
-            "strategy": {"type": "Recreate"} if work.writes else surge,
-            "template": {"metadata": pod, "spec": _pod(work)},
+            "replicas": builder.replicas,
+            "selector": {"matchLabels": {context.target.selector: builder.object}},
+            "strategy": {"type": "Recreate"} if builder.writes else surge,
+            "template": {"metadata": pod, "spec": _pod(builder)},
         },
     }
 
 
 def _checksum(context: Context) -> str:
-    """Over all of them, so that no single short secret can be guessed from it."""
+    """Hash all values together, so that no short secret can be guessed from the hash."""
     content = [sorted(context.secret_data.items()), sorted(context.config_maps.items())]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def _pod(work: Work) -> Body:
-    container = dict(work.container)
-    if work.env:
-        container["env"] = work.env
-    if work.service_ports:
+def _pod(builder: ServiceBuilder) -> Body:
+    container = dict(builder.container)
+    if builder.env:
+        container["env"] = builder.env
+    if builder.service_ports:
         container["ports"] = [
             {"name": port["name"], "containerPort": port["targetPort"], "protocol": port["protocol"]}
-            for _, port in sorted(work.service_ports.items())
+            for _, port in sorted(builder.service_ports.items())
         ]
-    if found := resources(work):
+    if found := container_resources(builder):
         container["resources"] = found
-    if work.mounts:
-        container["volumeMounts"] = work.mounts
-    if work.security:
-        container["securityContext"] = work.security
-    security = dict(work.pod_security)
-    if not work.security.get("privileged"):
-        # docker has a profile of its own for every container that is not privileged
+    if builder.mounts:
+        container["volumeMounts"] = builder.mounts
+    if builder.security:
+        container["securityContext"] = builder.security
+    security = dict(builder.pod_security)
+    if not builder.security.get("privileged"):
+        # docker applies its own profile to every unprivileged container
         security["seccompProfile"] = {"type": "RuntimeDefault"}
-    _low_ports(work, security)
+    _low_ports(builder, security)
     pod: Body = {
         "containers": [container],
         "terminationGracePeriodSeconds": DOCKER_GRACE,
-        # docker knows neither: an API token in each container, and variables for each Service of the namespace
+        # docker has neither API tokens nor variables for other services
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        **work.pod,
+        **builder.pod,
     }
-    if work.volumes:
-        pod["volumes"] = work.volumes
+    if builder.volumes:
+        pod["volumes"] = builder.volumes
     if security:
         pod["securityContext"] = security
     return pod
 
 
-def _low_ports(work: Work, security: Body) -> None:
-    """Docker lets every user listen on ports below 1024; so does this sysctl, where there is such a port."""
+def _low_ports(builder: ServiceBuilder, security: Body) -> None:
+    """Allow every user to listen on ports below 1024, as docker does, if the service has such a port."""
     name = "net.ipv4.ip_unprivileged_port_start"
     sysctls = list(security.get("sysctls", ()))
-    if any(number < _UNPRIVILEGED for number, _ in work.service_ports) and all(s["name"] != name for s in sysctls):
+    if any(number < _UNPRIVILEGED for number, _ in builder.service_ports) and all(s["name"] != name for s in sysctls):
         security["sysctls"] = [*sysctls, {"name": name, "value": "0"}]

@@ -1,4 +1,4 @@
-"""The names by which the services of a project knew each other, and the ports that they used."""
+"""Finds the names by which services of a project reach each other, and the ports that they use."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from config.compose import ComposeService
-from flowmaster.compose.context import Context, Work
+from flowmaster.compose.context import Context, ServiceBuilder
 from flowmaster.compose.service.network import DEFAULT, add_port
 from flowmaster.compose.units import is_host
 
 _HIGHEST_PORT = 65535
 _OF_A_HOST = re.compile(r"HOST|ADDR|SERVER|ENDPOINT", re.IGNORECASE)
-"""Variables whose value is a name, if it is one of ours: `DB_HOST`."""
+"""Variables that may hold the name of a service: `DB_HOST`."""
 
 
 def networks_of(service: ComposeService) -> dict[str, list[str]]:
-    """The networks that a service is on, each with its aliases there."""
+    """Return the networks of a service, each with its aliases there."""
     given = service.keys.get("networks")
     if not given:
         return {DEFAULT: []}
@@ -31,19 +31,19 @@ def networks_of(service: ComposeService) -> dict[str, list[str]]:
 
 
 def own_names(name: str, service: ComposeService) -> list[str]:
-    """Names that a service has on every network it is on."""
+    """Return the names that a service has on all its networks."""
     given = [name, *service.containers, *(str(service.keys.get(k) or "") for k in ("container_name", "hostname"))]
     return list(dict.fromkeys(filter(None, given)))
 
 
 def names_of(name: str, service: ComposeService) -> list[str]:
-    """Every name by which a service was reached."""
+    """Return every name by which a service is reachable."""
     aliases = [alias for found in networks_of(service).values() for alias in found]
     return list(dict.fromkeys([*own_names(name, service), *aliases]))
 
 
-def peers(context: Context) -> dict[str, dict[str, str]]:
-    """By service, the names that it knew and the service behind each. A name that led to two is refused."""
+def find_peers(context: Context) -> dict[str, dict[str, str]]:
+    """Return, by service, the names that it can resolve. A name shared by two services is refused."""
     services = context.source.services
     found: dict[str, dict[str, str]] = {}
     for consumer, service in services.items():
@@ -55,60 +55,60 @@ def peers(context: Context) -> dict[str, dict[str, str]]:
                 continue
             aliases = [alias for found_aliases in shared.values() for alias in found_aliases]
             for called in dict.fromkeys([*own_names(name, other), *aliases]):
-                _know(context, known, called, name)
+                _add_peer(context, known, called, name)
         for entry in service.keys.get("links") or ():
             target, _, alias = str(entry).partition(":")
             if target in services:
-                _know(context, known, alias or target, target)
+                _add_peer(context, known, alias or target, target)
         found[consumer] = dict(sorted(known.items()))
     return found
 
 
-def _know(context: Context, known: dict[str, str], called: str, service: str) -> None:
+def _add_peer(context: Context, known: dict[str, str], called: str, service: str) -> None:
     plain = called.lower()
     if not is_host(plain):
         if any(True for _ in mentions(context, called)):
-            context.account.refuse(
+            context.coverage.refuse(
                 f"services.{service}",
-                f"is called {called} by others, and Kubernetes takes no such name for a host",
-                "give it an alias of letters, digits and '-', and use that",
+                f"is reached as {called}, which is not a valid host name in Kubernetes",
+                "give it an alias of letters, digits and '-', and use the alias",
             )
         else:
-            context.account.tell(f"{service}: {called} is no name of a host in Kubernetes, and nobody mentions it")
+            context.coverage.note(f"{service}: {called} is not a valid host name in Kubernetes; no service uses it")
         return
     if known.setdefault(plain, service) != service:
-        context.account.refuse(
+        context.coverage.refuse(
             f"services.{service}.networks",
-            f"the name {called} leads to {known[plain]} as well",
-            "give each a name of its own: docker shared the requests among them, Kubernetes does not",
+            f"shares the name {called} with {known[plain]}",
+            "give each its own name: docker balances requests between them, Kubernetes does not",
         )
 
 
-def mentions(context: Context, name: str, but: str = "") -> Iterator[int | None]:
-    """Where a name stands in what the services are told: the port behind it, or None where it is an address without.
+def mentions(context: Context, name: str, exclude: str = "") -> Iterator[int | None]:
+    """Yield the port of each use of a name as an address in the services' texts; None for an address without port.
 
-    :param but: the service whose own texts do not count.
+    :param but: a service whose own texts are skipped.
     """
     pattern = re.compile(rf"(//|@)?(?<![\w.-]){re.escape(name)}(?![\w.-])(?::(\d{{1,5}}))?", re.IGNORECASE)
-    for text in context_texts(context, but):
+    for text in texts_of(context, exclude):
         for match in pattern.finditer(text):
             if match[2] or match[1]:
                 yield int(match[2]) if match[2] else None
 
 
-def context_texts(context: Context, but: str = "") -> Iterator[str]:
-    """Every text that might name another service: variables, commands, health checks, configs, secrets."""
+def texts_of(context: Context, exclude: str = "") -> Iterator[str]:
+    """Yield every text that may name another service: variables, commands, health checks, configs, secrets."""
     for name, service in context.source.services.items():
-        for key in ("environment", "command", "entrypoint", "healthcheck") if name != but else ():
+        for key in ("environment", "command", "entrypoint", "healthcheck") if name != exclude else ():
             yield from _texts(service.keys.get(key))
         environment = service.keys.get("environment")
-        for variable, value in environment.items() if isinstance(environment, Mapping) and name != but else ():
+        for variable, value in environment.items() if isinstance(environment, Mapping) and name != exclude else ():
             if _OF_A_HOST.search(variable) and isinstance(value, str):
                 yield f"//{value}"
     for config in context.source.configs.values():
         yield from _texts(config.get("content"))
     for place, value in context.settings.sealed.items():
-        if not but or not place.startswith(f"{but}."):
+        if not exclude or not place.startswith(f"{exclude}."):
             yield value.get_secret_value()
 
 
@@ -123,21 +123,21 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(part)
 
 
-def find_ports(context: Context, work: Work) -> None:
-    """Ports that others use of a service although it does not say that it has them.
+def find_ports(context: Context, builder: ServiceBuilder) -> None:
+    """Add ports that other services use although the service does not expose them.
 
-    In docker every port of a container is open to its networks; a Service has those that it names.
+    In docker every port of a container is open to its networks; a Service has only the ports that it lists.
     """
     used = False
-    for name in names_of(work.name, work.entry):
-        # its own health check, or its own name among its variables, needs no Service
-        for port in mentions(context, name, but=work.name):
+    for name in names_of(builder.name, builder.entry):
+        # its own health check and variables need no Service
+        for port in mentions(context, name, exclude=builder.name):
             used = True
-            if port is not None and 0 < port <= _HIGHEST_PORT and (port, "tcp") not in work.service_ports:
-                add_port(work, port)
-                work.tell(f"port {port} is named nowhere as its own, but used as {name}:{port}: the Service has it")
-    if not work.service_ports:
+            if port is not None and 0 < port <= _HIGHEST_PORT and (port, "tcp") not in builder.service_ports:
+                add_port(builder, port)
+                builder.note(f"port {port} is not exposed, but used as {name}:{port}: the Service gets it")
+    if not builder.service_ports:
         if used:
-            work.refuse("expose", "others use its name, and nobody says on which port it listens", "write expose")
+            builder.refuse("expose", "other services use its name, but its port is unknown", "write expose")
         else:
-            work.tell("no port of it is known, so it has no Service, and nobody reaches it by name")
+            builder.note("has no known port, so it gets no Service and cannot be reached by name")

@@ -1,4 +1,4 @@
-"""Secrets in what was read of a project: found as `flowmaster adopt` finds them, and taken out. Pure."""
+"""Finds secrets in a compose project, as `flowmaster adopt` does, and replaces them by references. Pure."""
 
 from __future__ import annotations
 
@@ -11,45 +11,49 @@ from flowmaster.cluster.inline_secrets import is_secret
 from flowmaster.cluster.masking import Masker
 
 Json = dict[str, Any]
-_WORDS = ("command", "entrypoint", "healthcheck", "labels", "annotations")
-"""Where a secret that a variable has may stand once more."""
+_OTHER_KEYS = ("command", "entrypoint", "healthcheck", "labels", "annotations")
+"""Keys in which the value of a secret variable may appear again."""
 _KEY = re.compile(r"[^-._a-zA-Z0-9]+")
 
 
-def seal(services: Mapping[str, Json], configs: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, Json], Json]:
-    """Services (their keys) and configs without their secrets, and the secrets by the key that stands for each."""
+def take_out_secrets(
+    services: Mapping[str, Json], configs: Mapping[str, Json]
+) -> tuple[dict[str, Json], dict[str, Json], Json]:
+    """Return services and configs with references in place of secrets, and the secrets by reference."""
     secrets: dict[str, str] = {}
     formed = Masker()
 
-    def by_itself(name: str, value: str) -> bool:
+    def is_recognised(name: str, value: str) -> bool:
         return is_secret(name, value, formed)
 
-    once = {name: _walk(keys, name, secrets, by_itself) for name, keys in services.items()}
+    first_pass = {name: _sealed(keys, name, secrets, is_recognised) for name, keys in services.items()}
     masker = Masker([{"kind": "Secret", "stringData": dict(secrets)}])
 
-    def again(_: str, value: str) -> bool:
+    def is_known_value(_: str, value: str) -> bool:
         return bool(value) and masker.text(value) != value
 
     sealed = {}
-    for name, keys in once.items():
+    for name, keys in first_pass.items():
         sealed[name] = dict(keys)
-        for where in ("environment", *_WORDS):
+        for where in ("environment", *_OTHER_KEYS):
             if where in keys:
-                sealed[name][where] = _walk(keys[where], f"{name}.{where}", secrets, again)
-    kept = {name: _walk(entry, f"configs.{name}", secrets, again) for name, entry in configs.items()}
-    return sealed, kept, secrets
+                sealed[name][where] = _sealed(keys[where], f"{name}.{where}", secrets, is_known_value)
+    sealed_configs = {
+        name: _sealed(entry, f"configs.{name}", secrets, is_known_value) for name, entry in configs.items()
+    }
+    return sealed, sealed_configs, secrets
 
 
-def _walk(value: Any, place: str, secrets: dict[str, str], secret: Callable[[str, str], bool], called: str = "") -> Any:
-    """A copy with marks in place of secrets."""
+def _sealed(value: Any, place: str, secrets: dict[str, str], secret: Callable[[str, str], bool], key: str = "") -> Any:
+    """Return a copy with references in place of secrets."""
     if isinstance(value, Mapping):
         if set(value) == {SEALED}:
             return dict(value)
-        below = {name: _place(place, str(name)) for name in value}
-        return {name: _walk(part, below[name], secrets, secret, str(name)) for name, part in value.items()}
+        below = {name: _secret_key(place, str(name)) for name in value}
+        return {name: _sealed(part, below[name], secrets, secret, str(name)) for name, part in value.items()}
     if isinstance(value, list):
-        return [_walk(part, f"{place}.{number}", secrets, secret) for number, part in enumerate(value)]
-    if isinstance(value, str) and secret(called, value):
+        return [_sealed(part, f"{place}.{number}", secrets, secret) for number, part in enumerate(value)]
+    if isinstance(value, str) and secret(key, value):
         while secrets.get(place, value) != value:
             place += "-"
         secrets[place] = value
@@ -57,6 +61,6 @@ def _walk(value: Any, place: str, secrets: dict[str, str], secret: Callable[[str
     return value
 
 
-def _place(place: str, name: str) -> str:
-    """The key of a secret: of a variable, the service and its name; else the way to it."""
+def _secret_key(place: str, name: str) -> str:
+    """Name a secret: SERVICE.VARIABLE for a variable, else its path."""
     return _KEY.sub("-", f"{place}.{name}").replace(".environment.", ".")

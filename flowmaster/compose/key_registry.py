@@ -1,4 +1,4 @@
-"""Which function translates which key of a service, in the order in which they are called; and in what words."""
+"""Registry of the functions that translate the keys of a service, in the order in which they run."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flowmaster.compose.context import Work
+from flowmaster.compose.context import ServiceBuilder
 
-Handler = Callable[[Work, Any], None]
+Handler = Callable[[ServiceBuilder, Any], None]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One key: what becomes of it, in words, and the function that does it."""
+class KeyHandler:
+    """One key: its documentation, and the function that translates it."""
 
     becomes: str
     handler: Handler
     refused: str = ""
-    """What of it is refused, in words."""
+    """Documentation of what is refused."""
 
 
-SERVICE_KEYS: dict[str, Entry] = {}
+SERVICE_KEYS: dict[str, KeyHandler] = {}
 
 
 def key(name: str, becomes: str, refused: str = "") -> Callable[[Handler], Handler]:
-    """The function below translates this key; it is called where the key has a value, and takes it."""
+    """Register the decorated function for a key. It is called if the key has a value."""
 
     def register(handler: Handler) -> Handler:
-        SERVICE_KEYS[name] = Entry(becomes, handler, refused)
+        SERVICE_KEYS[name] = KeyHandler(becomes, handler, refused)
         return handler
 
     return register

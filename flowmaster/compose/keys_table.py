@@ -1,4 +1,4 @@
-"""The table of every key of a compose file, made from the code that translates them.
+"""Documents every key of a compose file, from the code that translates it.
 
 `python -m flowmaster.compose.keys_table` prints it.
 """
@@ -9,70 +9,67 @@ from collections.abc import Mapping
 
 from flowmaster.compose import service
 from flowmaster.compose.key_registry import SERVICE_KEYS
-from flowmaster.compose.toplevel import CONFIG_KEYS, NETWORK_KEYS, SECRET_KEYS, TOP_KEYS, VOLUME_KEYS, Fate
+from flowmaster.compose.toplevel import CONFIG_KEYS, NETWORK_KEYS, SECRET_KEYS, TOP_KEYS, VOLUME_KEYS, KeyRule
 
 HANDLERS = service.__name__
-"""The package whose import registers the keys of a service."""
+"""The package that registers the keys of a service on import."""
 
-_HEAD = """\
-# Keys of a compose file, and what becomes of them
+_INTRODUCTION = """\
+# Keys of a compose file
 
-Every key that docker compose knows is in one of these tables: it is translated, or means nothing to a cluster, or is
-refused with the reason and what to do. A key that is in no table is refused, too. Nothing is dropped:
-`flowmaster compose` shows for each key of a project what becomes of it, and writes nothing as long as something is
-refused.
+Look up here what `flowmaster compose` translates a key of a compose file to, and what it refuses.
 
-What is translated is what runs. `docker compose config` says what the file means, with env files, `extends`,
-`include` and profiles in their places; `docker inspect` says what the containers have. Where the two differ in image,
-variables, command, user, working directory, restart policy, health check or mounts, what runs is taken, and the
-difference told.
+Every key that docker compose knows is in one of these tables. It is translated, has no effect in a cluster, or is
+refused with a reason and a remedy. A key that is in no table is refused. No key is dropped silently:
+`flowmaster compose` shows the result for each key of a project, and writes nothing while a key is refused.
 
-The tables are made from the translator's own code
+The translation starts from what runs. `docker compose config` gives the file with env files, `extends`, `include` and
+profiles applied; `docker inspect` gives the containers. Where they differ in image, variables, command, user, working
+directory, restart policy, health check or mounts, the containers win, and a note says so.
+
+The tables are generated from the translator's code
 (`uv run python -m flowmaster.compose.keys_table > docs/compose-keys.md`).
 
-## How things are, where a key alone does not say it
+## Differences between docker and the cluster
 
-**Restarts.** A Deployment's container is always started again, with pauses that grow to five minutes; there is no
-other policy for it. So `always` is what it is; `unless-stopped` too, but what is stopped by hand must be stopped as
-`replicas: 0`; `on-failure` and `no` are accepted for what was running when it was read, and told, since such a
-program does not mean to end. A container that had ended by itself is a task: it is refused, for a Deployment would
-repeat it.
+**Restarts.** A Deployment always restarts its container, with pauses that grow to five minutes; there is no other
+policy. So `always` keeps its meaning. So does `unless-stopped`, but to stop such a service, set `replicas: 0`.
+`on-failure` and `no` are accepted for a service that was running when it was read, with a note. A container that had
+exited is a task; it is refused, because a Deployment would repeat it.
 
 **Health checks.** Docker marks a container unhealthy and does nothing else. So the check becomes a `readinessProbe`:
-who fails gets no requests, and is not restarted. Until the first success it is asked every second (`start_interval`
-where it is given) by a `startupProbe` whose patience is a day, so that a pod is ready as soon as it can be, and
-nobody is ended in the middle of a long start. In docker an unhealthy container still gets requests; in the cluster it
-gets none.
+a pod that fails it gets no requests, and is not restarted. Until the first success a `startupProbe` runs the check
+every second (or every `start_interval`), for up to a day. So a pod is ready as soon as possible, and a long start is
+not cut short. In docker an unhealthy container still gets requests; in the cluster it gets none.
 
-**Order.** All pods start at once. Who cannot do without another yet ends, and is started again. A service that waits
-for the end of a task is refused.
+**Order.** All pods start at once. A pod that exits because another service is missing is restarted. A service that
+waits for a task to complete is refused.
 
-**Names.** Service names, container names, aliases, links and host names are kept in each pod's `/etc/hosts`, leading
-to the ClusterIP of the Service, for those services that shared a network. In docker every port of a container is open
-to the others; a Service has the ports that it names: those published, those exposed by the file or the image, and
-those found as `NAME:PORT` in variables and commands. A name that is used without any port known is refused.
+**Names.** Service names, container names, aliases, links and host names are entries in each pod's `/etc/hosts`. They
+point to the ClusterIP of the Service, for services that shared a network. In docker every port of a container is open
+to other services. A Service has only the ports that it lists: published ones, those exposed by the file or the image,
+and those found as `NAME:PORT` in variables and commands. A name in use without a known port is refused.
 
-**Addresses of databases.** A variable or command with the ClusterIP that one of the stack's ExternalName services
-stands for gets that service's name instead, and this is told.
+**Addresses of databases.** If a variable or command holds the ClusterIP that an ExternalName service of the stack
+stands for, the address is replaced by the service's name, with a note.
 
-**Secrets** are found as `flowmaster adopt` finds them: by the variable's name, or by a password in a URL; and
-wherever else the value of one stands. They are encrypted in the stack under `sealed`, and reach the pod from one
-Secret. Where Kubernetes has no place for a secret (an annotation, a probe), the key is refused.
+**Secrets** are found as `flowmaster adopt` finds them: by the variable's name or a password in a URL, and wherever
+the same value appears again. The stack keeps them encrypted under `sealed`; the pod reads them from one Secret. Where
+Kubernetes stores a field in the clear (an annotation, a probe), the key is refused.
 
-**Data.** Volumes are copied, owner and mode kept, to a folder of the node, or to what a storage class makes. Two
-services with one volume share one copy. A service that writes is replaced only once its pod is gone (`Recreate`).
-Docker's volumes and folders stay as they are.
+**Data.** Volumes are copied, with owner and mode, to a folder of the node or to a volume of a storage class. Services
+that share a volume share the copy. A pod that writes ends before its successor starts (`Recreate`). Docker's volumes
+and folders are not changed.
 
-**What a pod has that was not asked for:** the runtime's seccomp profile and ten seconds to end, as in docker; no API
-token and no variables for other Services, which docker does not have either; leave to listen on ports below 1024,
-where one of its ports is such a one. A limit brings a request of 0 with it: else Kubernetes would keep the whole
-limit free.
+**Defaults that a pod gets:** the runtime's seccomp profile and a grace period of ten seconds, as in docker; no API
+token and no variables for other Services, which docker does not have either; permission to listen on ports below
+1024, if one of its ports is below. Each limit gets a request of 0, else Kubernetes would reserve the whole limit.
 """
 
 
 def markdown() -> str:
-    """The page."""
-    services = {name: Fate(entry.becomes, entry.refused) for name, entry in SERVICE_KEYS.items()}
+    """Render the page."""
+    services = {name: KeyRule(entry.becomes, entry.refused) for name, entry in SERVICE_KEYS.items()}
     parts = [
         ("Keys of a service", services),
         ("Keys of a volume", VOLUME_KEYS),
@@ -81,13 +78,13 @@ def markdown() -> str:
         ("Keys of a secret", SECRET_KEYS),
         ("Keys at the top", TOP_KEYS),
     ]
-    return _HEAD + "".join(_table(title, fates) for title, fates in parts)
+    return _INTRODUCTION + "".join(_table(title, rules) for title, rules in parts)
 
 
-def _table(title: str, fates: Mapping[str, Fate]) -> str:
+def _table(title: str, rules: Mapping[str, KeyRule]) -> str:
     lines = [f"\n## {title}\n", "| key | becomes | refused |", "| --- | --- | --- |"]
-    lines += [f"| `{name}` | {fate.becomes} | {fate.refused} |" for name, fate in sorted(fates.items())]
-    lines.append("| `x-...` | nothing: docker takes no notice of it either |  |")
+    lines += [f"| `{name}` | {rule.becomes} | {rule.refused} |" for name, rule in sorted(rules.items())]
+    lines.append("| `x-...` | nothing: docker ignores it too |  |")
     return "\n".join(lines) + "\n"
 
 

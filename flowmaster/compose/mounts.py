@@ -1,4 +1,4 @@
-"""What the containers of a project have mounted, and where on the server the data of each mount is. Pure."""
+"""The mounts of a project's containers, and the path of each mount's data on the server. Pure."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ _HIDDEN = "not kept"
 
 
 class SourceError(UserError):
-    """A compose project cannot be taken as it is."""
+    """A compose project that cannot be read in its current state."""
 
 
 @dataclass
-class Read:
-    """What was read of a project, and what has been made of it so far."""
+class ProjectSnapshot:
+    """What was read of a project on the server, and the volumes and notes derived so far."""
 
     config: Json
-    listed: Mapping[str, Json]
-    """Docker's volumes by name, and bound folders by path."""
+    docker_volumes: Mapping[str, Json]
+    """Docker's volumes by name, and bind-mounted folders by path."""
     images: Mapping[str, Json | None]
-    found: dict[str, ComposeVolume] = field(default_factory=dict)
-    told: dict[str, None] = field(default_factory=dict)
+    volumes: dict[str, ComposeVolume] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
 
-    def part(self, name: str) -> Json:
-        """A mapping at the top of the file."""
+    def section(self, name: str) -> Json:
+        """Return a top-level mapping of the compose file."""
         return self.config.get(name) or {}
 
-    def tell(self, text: str) -> None:
-        """Something is not as the file says."""
-        self.told[text] = None
+    def note(self, text: str) -> None:
+        """Note a difference between the file and what runs."""
+        self.notes[text] = None
 
 
-def mounts(read: Read, name: str, keys: Json, containers: list[Json]) -> list[Json]:
-    """The service's mounts as its containers have them, and where the data of each is."""
+def mounts_of(snapshot: ProjectSnapshot, name: str, keys: Json, containers: list[Json]) -> list[Json]:
+    """Return the service's mounts as its containers have them, and record the path of their data."""
     there = {str(mount["Destination"]): mount for mount in containers[0].get("Mounts") or ()}
     entries = []
     for entry in keys.get("volumes") or ():
@@ -47,58 +47,58 @@ def mounts(read: Read, name: str, keys: Json, containers: list[Json]) -> list[Js
         if entry.get("type") not in ("volume", "bind"):
             entries.append(entry)
         elif mount is None:
-            read.tell(f"{name}.volumes: {entry.get('target')} is in the file, and is not mounted; what runs is taken")
+            snapshot.note(f"{name}.volumes: {entry.get('target')} is in the file but not mounted; using what runs")
         else:
-            entries.append(_with_source(read, name, entry, mount))
+            entries.append(_with_source(snapshot, name, entry, mount))
     for target in _file_targets(keys):
         there.pop(target, None)
     for target, mount in sorted(there.items()):
         if mount.get("Type") not in ("volume", "bind"):
             continue
         if mount["Type"] == "bind" or not is_anonymous(str(mount.get("Name"))):
-            read.tell(f"{name}.volumes: {target} is mounted, and not in the file; what runs is taken")
+            snapshot.note(f"{name}.volumes: {target} is mounted but not in the file; using what runs")
         entry = {"type": mount["Type"], "target": target, **({} if mount.get("RW", True) else {"read_only": True})}
-        entries.append(_with_source(read, name, entry, mount))
+        entries.append(_with_source(snapshot, name, entry, mount))
     own = [entry["target"] for entry in entries if str(entry.get("source", "")).startswith(f"{name}-")]
-    if len(containers) > 1 and any(anonymous_name(name, target) in read.found for target in own):
+    if len(containers) > 1 and any(anonymous_name(name, target) in snapshot.volumes for target in own):
         raise SourceError(
-            f"service {name} has {len(containers)} containers, each with data of its own at {own[0]}",
-            "in the cluster they would have the same",
+            f"service {name} has {len(containers)} containers, each with its own data at {own[0]}",
+            "in the cluster they would share one volume",
             "give it a named volume, or scale it to 1 first",
         )
     return entries
 
 
-def _with_source(read: Read, name: str, entry: Json, mount: Json) -> Json:
+def _with_source(snapshot: ProjectSnapshot, name: str, entry: Json, mount: Json) -> Json:
     docker = str(mount.get("Name") or mount.get("Source"))
     if mount.get("Type") == "bind":
         source = str(mount["Source"])
-        read.found[source] = _volume(read.listed.get(source), source, {})
+        snapshot.volumes[source] = _volume(snapshot.docker_volumes.get(source), source, {})
         return {**entry, "source": source}
-    named = {str((v or {}).get("name") or k): k for k, v in read.part("volumes").items()}
+    named = {str((v or {}).get("name") or k): k for k, v in snapshot.section("volumes").items()}
     source = named.get(docker) or (anonymous_name(name, entry["target"]) if is_anonymous(docker) else docker)
-    keys = read.part("volumes").get(source) or {}
-    read.found[source] = _volume(read.listed.get(docker), str(mount.get("Source") or ""), keys)
+    keys = snapshot.section("volumes").get(source) or {}
+    snapshot.volumes[source] = _volume(snapshot.docker_volumes.get(docker), str(mount.get("Source") or ""), keys)
     return {**entry, "source": source}
 
 
-def declared(read: Read, keys: Json) -> None:
-    """Those of a service that no container runs, where docker has them."""
+def record_declared_volumes(snapshot: ProjectSnapshot, keys: Json) -> None:
+    """Record the volumes of a service without containers, if docker has them."""
     for entry in keys.get("volumes") or ():
         source = str(entry.get("source") or "")
-        named = read.part("volumes").get(source) or {}
-        volume = read.listed.get(str(named.get("name") or source))
-        if volume is not None and source not in read.found:
-            read.found[source] = _volume(volume, str(volume["Mountpoint"]), named)
+        named = snapshot.section("volumes").get(source) or {}
+        volume = snapshot.docker_volumes.get(str(named.get("name") or source))
+        if volume is not None and source not in snapshot.volumes:
+            snapshot.volumes[source] = _volume(volume, str(volume["Mountpoint"]), named)
 
 
-def behind_files(read: Read) -> None:
-    """Files behind configs and secrets: docker compose mounts them as they are."""
+def record_file_mounts(snapshot: ProjectSnapshot) -> None:
+    """Record the files behind configs and secrets, which docker compose bind-mounts."""
     for kind in ("configs", "secrets"):
-        for entry in read.part(kind).values():
+        for entry in snapshot.section(kind).values():
             path = str((entry or {}).get("file") or "")
-            if path in read.listed:
-                read.found[path] = _volume(read.listed[path], path, {})
+            if path in snapshot.docker_volumes:
+                snapshot.volumes[path] = _volume(snapshot.docker_volumes[path], path, {})
 
 
 def _file_targets(keys: Json) -> list[str]:
@@ -111,7 +111,7 @@ def _file_targets(keys: Json) -> list[str]:
 
 
 def _volume(facts: Json | None, path: str, keys: Json) -> ComposeVolume:
-    """Where its data is. A local volume may be another name for a folder, mounted only while somebody uses it."""
+    """Locate a volume's data. A local volume may be a bind mount of a folder, mounted only while in use."""
     given = facts or {}
     options = given.get("Options") or {}
     bound = options.get("device") if "bind" in str(options.get("o", "")).split(",") else None
@@ -120,7 +120,7 @@ def _volume(facts: Json | None, path: str, keys: Json) -> ComposeVolume:
     if place.endswith(".sock"):
         kind = "socket"
     if (keys.get("driver_opts") or options) and not bound:
-        # refused later, and what it takes to reach a file server may be secret
+        # the volume is refused later; options for reaching a file server may hold a secret
         keys = {**keys, "driver_opts": dict.fromkeys(sorted({*(keys.get("driver_opts") or ()), *options}), _HIDDEN)}
     if given.get("Driver", "local") != "local":
         keys = {**keys, "driver": given["Driver"]}

@@ -1,7 +1,7 @@
-"""The ports of a compose project as nginx serves them: pure text.
+"""Renders the nginx site that serves a compose project's ports. Pure.
 
-In phase shadow docker still holds the ports, so nginx listens beside them, and rules of the server's firewall lead new
-connections there (:mod:`flowmaster.host.remote.docker_steps`). In phase cluster it listens on the ports themselves.
+In phase shadow docker still holds the ports. nginx listens on shadow ports, and firewall rules of the server redirect
+new connections there (:mod:`flowmaster.host.remote.docker_steps`). In phase cluster nginx listens on the real ports.
 """
 
 from __future__ import annotations
@@ -12,94 +12,96 @@ from enum import StrEnum
 from typing import Any
 
 from config.compose import Phase
-from flowmaster.compose.transfer import Moved, Published
+from flowmaster.compose.transfer import PublishedPort, Transfer
 from flowmaster.render.nginx import HEAD
 
-PRIVATE = "127.0.0.2"
-"""From where nginx asks docker: the rules lead nothing from there back to nginx."""
+SOURCE_ADDRESS = "127.0.0.2"
+"""Source address of nginx's requests to docker. The firewall rules do not redirect connections from it."""
 RETRY_SECONDS = 2
 _HOURS = 3600
 
 
 class Side(StrEnum):
-    """Where a project runs."""
+    """The side that runs a project."""
 
     DOCKER = "docker"
     CLUSTER = "cluster"
 
     @property
     def other(self) -> Side:
-        """The other one."""
+        """The opposite side."""
         return Side.CLUSTER if self is Side.DOCKER else Side.DOCKER
 
 
 @dataclass(frozen=True, kw_only=True)
-class Front:
-    """How the ports are served."""
+class ProxyMode:
+    """How nginx serves the project's ports."""
 
     side: Side
-    """Who answers."""
-    open: bool = True
-    """Whether requests that may change something get through; else they are told to come back in a moment."""
-    own: bool = False
-    """Whether nginx listens on the ports themselves."""
-    beside: bool = True
-    """Whether it listens beside them."""
+    """The side that answers requests."""
+    writable: bool = True
+    """Whether requests that may write are passed on; else nginx answers 503 with Retry-After."""
+    own_ports: bool = False
+    """Whether nginx listens on the real ports."""
+    shadow_ports: bool = True
+    """Whether nginx listens on the shadow ports."""
 
 
-SERVED = {
-    Phase.SHADOW: Front(side=Side.DOCKER),
-    Phase.CLUSTER: Front(side=Side.CLUSTER, own=True, beside=False),
-    Phase.RETIRED: Front(side=Side.CLUSTER, own=True, beside=False),
+PROXY_MODES = {
+    Phase.SHADOW: ProxyMode(side=Side.DOCKER),
+    Phase.CLUSTER: ProxyMode(side=Side.CLUSTER, own_ports=True, shadow_ports=False),
+    Phase.RETIRED: ProxyMode(side=Side.CLUSTER, own_ports=True, shadow_ports=False),
 }
-"""How the ports are served in each phase, but for docker, where nginx has nothing to do with them."""
+"""How nginx serves the ports in each phase. In phase docker it does not."""
 
 
-def text(moved: Moved, front: Front, addresses: Mapping[str, str]) -> str:
-    """The whole file.
+def site_text(transfer: Transfer, mode: ProxyMode, addresses: Mapping[str, str]) -> str:
+    """Render the site file.
 
-    :param addresses: ClusterIPs by service; asked for only where the cluster answers.
+    :param addresses: ClusterIPs by service; needed only if the cluster answers.
     """
-    return HEAD + "\n".join("\n".join(_server(port, front, addresses)) for port in sorted(moved.ports, key=_number))
+    return HEAD + "\n".join(
+        "\n".join(_server_block(port, mode, addresses)) for port in sorted(transfer.ports, key=_number)
+    )
 
 
-def checks(moved: Moved, front: Front) -> list[dict[str, Any]]:
-    """What is asked through nginx once it serves the file: every port that it listens on."""
+def site_checks(transfer: Transfer, mode: ProxyMode) -> list[dict[str, Any]]:
+    """Return the requests that check the site once nginx serves it: one for each port that it listens on."""
     return [
-        {"path": moved.checks.get(port.service, "/"), "host": "localhost", "port": number, "tls": False}
-        for port in moved.ports
-        for number in _listens(port, front)
+        {"path": transfer.checks.get(port.service, "/"), "host": "localhost", "port": number, "tls": False}
+        for port in transfer.ports
+        for number in _listen_ports(port, mode)
     ]
 
 
-def upstream(port: Published, side: Side, addresses: Mapping[str, str]) -> str:
-    """Where a port leads."""
+def upstream(port: PublishedPort, side: Side, addresses: Mapping[str, str]) -> str:
+    """Return the address that a port is passed on to."""
     return f"127.0.0.1:{port.port}" if side is Side.DOCKER else f"{addresses[port.service]}:{port.target}"
 
 
-def _listens(port: Published, front: Front) -> list[int]:
-    return [number for number, on in ((port.port, front.own), (port.beside, front.beside)) if on]
+def _listen_ports(port: PublishedPort, mode: ProxyMode) -> list[int]:
+    return [number for number, on in ((port.port, mode.own_ports), (port.shadow_port, mode.shadow_ports)) if on]
 
 
-def _number(port: Published) -> int:
+def _number(port: PublishedPort) -> int:
     return port.port
 
 
-def _server(port: Published, front: Front, addresses: Mapping[str, str]) -> Iterator[str]:
+def _server_block(port: PublishedPort, mode: ProxyMode, addresses: Mapping[str, str]) -> Iterator[str]:
     yield "server {"
-    yield from (f"    listen {number};" for number in _listens(port, front))
+    yield from (f"    listen {number};" for number in _listen_ports(port, mode))
     yield "    server_name _;"
     yield "    client_max_body_size 0;"
     yield ""
     yield "    location / {"
-    for condition in () if front.open else ("$request_method !~ ^(GET|HEAD|OPTIONS)$", "$http_upgrade"):
+    for condition in () if mode.writable else ("$request_method !~ ^(GET|HEAD|OPTIONS)$", "$http_upgrade"):
         yield f"        if ({condition}) {{"
         yield f"            add_header Retry-After {RETRY_SECONDS} always;"
         yield "            return 503;"
         yield "        }"
-    yield f"        proxy_pass http://{upstream(port, front.side, addresses)};"
-    if front.side is Side.DOCKER:
-        yield f"        proxy_bind {PRIVATE};"
+    yield f"        proxy_pass http://{upstream(port, mode.side, addresses)};"
+    if mode.side is Side.DOCKER:
+        yield f"        proxy_bind {SOURCE_ADDRESS};"
     yield "        proxy_http_version 1.1;"
     yield "        proxy_set_header Host $http_host;"
     yield "        proxy_set_header X-Real-IP $remote_addr;"

@@ -1,4 +1,4 @@
-"""What a translation takes besides the project itself, and what it gives."""
+"""Inputs of a translation besides the project, and its result."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ Body = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """Where a project goes to."""
+class Target:
+    """The cluster that a project moves to."""
 
     namespace: str
     registry: str
     """The registry of the cluster's images, without a path: ``localhost:30500``."""
     external_hosts: Mapping[str, str] = field(default_factory=dict)
-    """ExternalName services of the namespace, by the ClusterIP of what they stand for; besides the source's own."""
+    """ExternalName services of the namespace, by the ClusterIP that they stand for; added to those of the source."""
     node_address: str = ""
-    """The node's address, where it is another one than the source says."""
+    """The node's address, if it differs from the one in the source."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Labels of every object."""
+    """Labels that every object gets."""
     selector: str = "app.kubernetes.io/name"
-    """The label by which Deployment and Service find their pods."""
+    """The label by which Deployment and Service select their pods."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Volume:
-    """Data that is copied: a docker volume, or what was mounted from the server's own file system."""
+    """Data to copy: a docker volume, or a bind mount of the server's file system."""
 
     name: str
-    """Of the claim, without the project: `<project>-<name>` is the PersistentVolumeClaim."""
+    """Name without the project: the PersistentVolumeClaim is `<project>-<name>`."""
     source_path: str
-    """Where it is in docker: the volume's mountpoint, or the path of the bind mount."""
+    """Path in docker: the volume's mountpoint, or the path of the bind mount."""
     target_path: str
-    """Where it goes on this node; empty where a storage class decides."""
+    """Path on the node; empty if a storage class decides."""
     services: tuple[str, ...]
     read_only: bool
-    """Whether no service writes to it."""
+    """Whether every service mounts it read-only."""
     kind: Literal["directory", "file"] = "directory"
     claim: str = ""
-    """The PersistentVolumeClaim."""
+    """Name of the PersistentVolumeClaim."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Port:
-    """A port of the server that docker published, and what is behind it."""
+    """A port that docker published on the server, and the service behind it."""
 
     host_port: int
     service: str
     container_port: int
     host_ip: str = ""
-    """The only address of the server that it is published on; empty for all."""
+    """The address of the server that it is published on; empty for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,22 +60,22 @@ class Image:
     """One service's image, in docker and in the cluster's registry."""
 
     docker: str
-    """What the compose file calls it."""
+    """Reference in the compose file."""
     id: str
-    """Docker's id of what runs."""
+    """Docker's id of the running image."""
     registry: str
-    """What it is pushed as: repository and tag, in the cluster's registry."""
+    """Repository and tag that it is pushed to in the cluster's registry."""
     digest: str | None
-    """What the registry calls it; None until it was pushed there."""
+    """Digest in the registry; None until it is pushed."""
 
     @property
     def repository(self) -> str:
-        """Without its tag."""
+        """The registry reference without its tag."""
         return self.registry.rpartition(":")[0]
 
     @property
     def reference(self) -> str:
-        """What the pods run: by digest where that is known."""
+        """The image of the pods: by digest if it is known, else by tag."""
         return f"{self.repository}@{self.digest}" if self.digest else self.registry
 
 
@@ -93,8 +93,8 @@ class Refusal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Became:
-    """A key, and what became of it."""
+class KeyResult:
+    """What a key was translated to."""
 
     key: str
     what: str
@@ -102,15 +102,15 @@ class Became:
 
 @dataclass(frozen=True, kw_only=True)
 class Translation:
-    """A compose project as objects of the cluster. With refusals it is not whole, and nothing is to be made of it."""
+    """A compose project as Kubernetes objects. With refusals it is incomplete and must not be applied."""
 
     project: str
     bodies: tuple[Body, ...] = field(repr=False)
-    """Manifests, but for the addresses of ``aliases`` and digests that only a push tells: :func:`finished`."""
+    """Manifests without addresses of peers and digests of images still to push (:func:`final_bodies` adds both)."""
     aliases: Mapping[str, tuple[str, ...]]
-    """By service, every name by which others reached it."""
+    """By service, every name by which other services reached it."""
     peers: Mapping[str, Mapping[str, str]]
-    """By service, the names that it knew, each with the service behind it."""
+    """By service, the names that it could resolve, each with the service behind it."""
     volumes: tuple[Volume, ...]
     ports: tuple[Port, ...]
     images: Mapping[str, Image]
@@ -118,24 +118,24 @@ class Translation:
     """By service, the names of its containers in docker."""
     objects: Mapping[str, str]
     """By service, the name of its Deployment and Service."""
-    became: tuple[Became, ...]
-    """Every key that was translated."""
-    told: tuple[str, ...]
-    """What is not quite as it was."""
+    results: tuple[KeyResult, ...]
+    """One entry for each translated key."""
+    notes: tuple[str, ...]
+    """Differences between docker and the cluster, for the user."""
     refusals: tuple[Refusal, ...]
 
 
-def finished(
+def final_bodies(
     translation: Translation, addresses: Mapping[str, str], digests: Mapping[str, str] | None = None
 ) -> tuple[Body, ...]:
-    """The manifests with everything in them.
+    """Return the manifests with peer addresses and image digests filled in.
 
-    :param addresses: ClusterIPs by service; those without a Service are left out.
-    :param digests: by service, what the registry calls an image that was pushed to it.
+    :param addresses: ClusterIPs by compose service; compose services without a Service are left out.
+    :param digests: digests of pushed images, by compose service.
     """
     services = {name: service for service, name in translation.objects.items()}
     return tuple(
-        with_names(
+        _with_host_aliases(
             body,
             translation.peers.get(services.get(body["metadata"]["name"], ""), {}),
             addresses,
@@ -148,10 +148,10 @@ def finished(
     )
 
 
-def with_names(
+def _with_host_aliases(
     body: Body, peers: Mapping[str, str], addresses: Mapping[str, str], image: Image | None, digest: str | None
 ) -> Body:
-    """A Deployment with the names of its peers at their addresses, and its image by digest."""
+    """Return a Deployment with host aliases for its peers, and its image by digest."""
     pod = dict(body["spec"]["template"]["spec"])
     own = list(pod.get("hostAliases", ()))
     taken = {name for entry in own for name in entry["hostnames"]}

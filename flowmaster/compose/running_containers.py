@@ -1,4 +1,4 @@
-"""One service of a compose file beside its containers: what really runs wins, and the difference is told. Pure."""
+"""Merges a service of the compose file with its containers. What runs wins; differences are noted. Pure."""
 
 from __future__ import annotations
 
@@ -9,96 +9,98 @@ from flowmaster.compose.service.network import exposed
 from flowmaster.compose.units import slug
 
 Json = dict[str, Any]
-Tell = Callable[[str], None]
+Note = Callable[[str], None]
 _HEX = frozenset("0123456789abcdef")
 _SECOND = 1_000_000_000
-"""In nanoseconds, in which docker counts."""
+"""In nanoseconds, docker's unit."""
 
 
-def what_runs(name: str, given: Json, containers: list[Json], image: Json | None, tell: Tell) -> Json:
-    """The service's keys with what its containers really have.
+def merge_running_state(name: str, given: Json, containers: list[Json], image: Json | None, note: Note) -> Json:
+    """Return the service's keys with the values of its containers.
 
-    :param image: `docker image inspect` of what they run, where it is still there.
+    :param image: `docker image inspect` of the running image, if it still exists.
     """
     keys = dict(given)
     first = containers[0]
-    config, own = first["Config"], (image or {}).get("Config") or {}
+    config, image_config = first["Config"], (image or {}).get("Config") or {}
 
     def differs(key: str, what: str) -> None:
-        tell(f"{name}.{key}: {what}; what runs is taken")
+        note(f"{name}.{key}: {what}; using what runs")
 
     reference = str(config.get("Image") or "")
     if reference and not reference.startswith("sha256:") and reference != keys.get("image"):
         if keys.get("image") or not keys.get("build"):
             differs("image", f"the file says {keys.get('image')}, {reference} runs")
         keys["image"] = reference
-    keys["environment"] = _environment(keys.get("environment") or {}, config, own if image else None, differs)
-    _words(keys, config, own if image else None, differs)
+    keys["environment"] = _environment(keys.get("environment") or {}, config, image_config if image else None, differs)
+    _entrypoint_and_command(keys, config, image_config if image else None, differs)
     for key, called in (("user", "User"), ("working_dir", "WorkingDir")):
-        runs = str(config.get(called) or "")
-        meant = str(keys.get(key) or own.get(called) or "") if image or keys.get(key) else runs
-        if runs != meant:
-            differs(key, f"the file says {meant or 'nothing'}, {runs or 'nothing'} runs")
-            keys[key] = runs or None
-    if keys.get("stop_signal") and keys["stop_signal"] == own.get("StopSignal"):
-        # the image asks for it by itself, and every runtime listens
+        running = str(config.get(called) or "")
+        expected = str(keys.get(key) or image_config.get(called) or "") if image or keys.get(key) else running
+        if running != expected:
+            differs(key, f"the file says {expected or 'nothing'}, {running or 'nothing'} runs")
+            keys[key] = running or None
+    if keys.get("stop_signal") and keys["stop_signal"] == image_config.get("StopSignal"):
+        # the image sets it, and every runtime honours the image
         del keys["stop_signal"]
     _restart(keys, first, differs)
-    _healthcheck(keys, config, own if image else None, differs)
+    _healthcheck(keys, config, image_config if image else None, differs)
     _exposed(keys, containers)
-    _published(keys, containers, tell, name)
+    _published(keys, containers, note, name)
     return {key: value for key, value in keys.items() if key != "environment" or value}
 
 
-def _environment(given: Json, config: Json, own: Json | None, differs: Callable[[str, str], None]) -> Json:
-    runs = _variables(config.get("Env"))
-    usual = _variables(own.get("Env")) if own is not None else {}
+def _environment(given: Json, config: Json, image_config: Json | None, differs: Callable[[str, str], None]) -> Json:
+    running = _variables(config.get("Env"))
+    from_image = _variables(image_config.get("Env")) if image_config is not None else {}
     found: Json = {}
-    for name, value in runs.items():
+    for name, value in running.items():
         if name in given and str(given[name]) != value:
-            # not what they are: either may be a secret
-            differs(f"environment.{name}", "the file says something else than runs")
-        elif name not in given and usual.get(name) == value:
+            # no values in the note: either may be a secret
+            differs(f"environment.{name}", "the file differs from what runs")
+        elif name not in given and from_image.get(name) == value:
             continue
-        elif name not in given and own is not None:
+        elif name not in given and image_config is not None:
             differs(f"environment.{name}", "it is not in the file")
         found[name] = value
     for name, value in given.items():
-        if name not in runs:
+        if name not in running:
             found.setdefault(name, None)
             if value is not None:
-                differs(f"environment.{name}", "it is in the file, and does not run")
-            elif name in usual:
+                differs(f"environment.{name}", "it is in the file but not set in the container")
+            elif name in from_image:
                 differs(
-                    f"environment.{name}", "it is taken from the image, and in the cluster it has the image's value"
+                    f"environment.{name}", "it is unset in the container, but in the cluster it has the image's value"
                 )
     return found
 
 
 def _variables(entries: Iterable[str] | None) -> dict[str, str]:
-    """Those that are set: a name alone is docker's word for one that is not."""
+    """Return the variables that are set; docker writes an unset one as a bare name."""
     pairs = (str(entry).partition("=") for entry in entries or ())
     return {name: value for name, separator, value in pairs if separator}
 
 
-def _words(keys: Json, config: Json, own: Json | None, differs: Callable[[str, str], None]) -> None:
-    """Entrypoint and command: a file's entrypoint makes the image's command void."""
-    runs = (_list(config.get("Entrypoint")), _list(config.get("Cmd")))
+def _entrypoint_and_command(
+    keys: Json, config: Json, image_config: Json | None, differs: Callable[[str, str], None]
+) -> None:
+    """Compare entrypoint and command. An entrypoint in the file clears the image's command."""
+    running = (_list(config.get("Entrypoint")), _list(config.get("Cmd")))
     entrypoint, command = keys.get("entrypoint"), keys.get("command")
-    usual = (_list((own or {}).get("Entrypoint")), _list((own or {}).get("Cmd")))
-    meant = (
-        usual[0] if entrypoint is None else _list(entrypoint),
-        _list(command) if command is not None else usual[1] if entrypoint is None else [],
+    from_image = (_list((image_config or {}).get("Entrypoint")), _list((image_config or {}).get("Cmd")))
+    expected = (
+        from_image[0] if entrypoint is None else _list(entrypoint),
+        _list(command) if command is not None else from_image[1] if entrypoint is None else [],
     )
-    if own is None:
-        # without the image, only what the file says can be compared
-        meant = (runs[0] if entrypoint is None else meant[0], runs[1] if command is None else meant[1])
-    if runs[0] != meant[0]:
-        differs("entrypoint", "the file says something else than runs")
-        keys["entrypoint"], keys["command"] = runs[0], runs[1] or None
-    elif runs[1] != meant[1]:
-        differs("command", "the file says something else than runs")
-        keys["command"] = runs[1] or None
+    if image_config is None:
+        # without the image, only the file can be compared
+        expected = (running[0] if entrypoint is None else expected[0], running[1] if command is None else expected[1])
+    if running[0] != expected[0]:
+        differs("entrypoint", "the file differs from what runs")
+        keys["entrypoint"], keys["command"] = running[0], running[1] or None
+    elif running[1] != expected[1]:
+        differs("command", "the file differs from what runs")
+        keys["command"] = running[1] or None
 
 
 def _list(value: Any) -> list[str]:
@@ -107,33 +109,33 @@ def _list(value: Any) -> list[str]:
 
 def _restart(keys: Json, container: Json, differs: Callable[[str, str], None]) -> None:
     policy = (container.get("HostConfig") or {}).get("RestartPolicy") or {}
-    runs = str(policy.get("Name") or "no")
-    if runs == "on-failure" and policy.get("MaximumRetryCount"):
-        runs += f":{policy['MaximumRetryCount']}"
+    running = str(policy.get("Name") or "no")
+    if running == "on-failure" and policy.get("MaximumRetryCount"):
+        running += f":{policy['MaximumRetryCount']}"
     deployed = (keys.get("deploy") or {}).get("restart_policy")
     if deployed and not keys.get("restart"):
         return
-    if runs != str(keys.get("restart") or "no"):
-        differs("restart", f"the file says {keys.get('restart') or 'nothing'}, {runs} runs")
-        keys["restart"] = runs
+    if running != str(keys.get("restart") or "no"):
+        differs("restart", f"the file says {keys.get('restart') or 'nothing'}, {running} runs")
+        keys["restart"] = running
 
 
-def _healthcheck(keys: Json, config: Json, own: Json | None, differs: Callable[[str, str], None]) -> None:
-    """Docker asks what the image says, unless the file says something else."""
-    runs = config.get("Healthcheck") or {}
+def _healthcheck(keys: Json, config: Json, image_config: Json | None, differs: Callable[[str, str], None]) -> None:
+    """Add the image's health check, unless the file has one."""
+    running = config.get("Healthcheck") or {}
     given = keys.get("healthcheck") or {}
-    if given.get("disable") or not runs.get("Test"):
+    if given.get("disable") or not running.get("Test"):
         return
-    found: Json = {"test": _list(runs["Test"])}
-    for key, called in (("interval", "Interval"), ("timeout", "Timeout"), ("start_period", "StartPeriod"),
+    found: Json = {"test": _list(running["Test"])}
+    for key, docker_key in (("interval", "Interval"), ("timeout", "Timeout"), ("start_period", "StartPeriod"),
                         ("start_interval", "StartInterval")):  # fmt: skip
-        if runs.get(called):
-            found[key] = f"{runs[called] / _SECOND:g}s"
-    if runs.get("Retries"):
-        found["retries"] = runs["Retries"]
+        if running.get(docker_key):
+            found[key] = f"{running[docker_key] / _SECOND:g}s"
+    if running.get("Retries"):
+        found["retries"] = running["Retries"]
     if given.get("test") and _list(given["test"]) != found["test"]:
-        differs("healthcheck", "the file says another test than runs")
-    elif not given.get("test") and own is not None and not (own.get("Healthcheck") or {}).get("Test"):
+        differs("healthcheck", "the file has another test than runs")
+    elif not given.get("test") and image_config is not None and not (image_config.get("Healthcheck") or {}).get("Test"):
         differs("healthcheck", "it is not in the file")
     elif given.get("test"):
         return
@@ -141,7 +143,7 @@ def _healthcheck(keys: Json, config: Json, own: Json | None, differs: Callable[[
 
 
 def _exposed(keys: Json, containers: list[Json]) -> None:
-    """Ports of the image's own are open to the others as those of the file are."""
+    """Add ports that the image exposes."""
     known = {(int(p["target"]), str(p.get("protocol") or "tcp")) for p in keys.get("ports") or () if p.get("target")}
     for entry in keys.get("expose") or ():
         known.update(exposed(entry))
@@ -151,8 +153,8 @@ def _exposed(keys: Json, containers: list[Json]) -> None:
         keys["expose"] = [*(keys.get("expose") or ()), *found]
 
 
-def _published(keys: Json, containers: list[Json], tell: Tell, name: str) -> None:
-    """Ports of the server that docker chose from a range."""
+def _published(keys: Json, containers: list[Json], note: Note, name: str) -> None:
+    """Pin ports that docker chose from a range."""
     found = []
     for port in keys.get("ports") or ():
         published = port.get("published")
@@ -162,7 +164,7 @@ def _published(keys: Json, containers: list[Json], tell: Tell, name: str) -> Non
         chosen = sorted(set(_chosen(port, containers)), key=int)
         found += [{**port, "published": number} for number in chosen] or [port]
         if chosen:
-            tell(f"{name}.ports: of {published} docker chose {', '.join(chosen)}, which it keeps")
+            note(f"{name}.ports: docker chose {', '.join(chosen)} of {published}; the choice is kept")
     if found:
         keys["ports"] = found
 
@@ -175,10 +177,10 @@ def _chosen(port: Mapping[str, Any], containers: list[Json]) -> Iterable[str]:
 
 
 def is_anonymous(volume: str) -> bool:
-    """Whether docker made up a volume's name itself."""
+    """Return whether docker generated a volume's name."""
     return len(volume) == 64 and set(volume) <= _HEX
 
 
 def anonymous_name(service: str, target: str) -> str:
-    """What such a volume is called from now on."""
+    """Return the name that an anonymous volume gets."""
     return f"{service}-{slug(target)}"

@@ -1,4 +1,4 @@
-"""What is moved, in plain words: everything that a move needs to know of a translation, and nothing secret."""
+"""The part of a translation that moving a project needs, as plain data without secrets."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from config.compose import ComposeProject
 from config.errors import UserError
 from flowmaster.compose.result import Translation
 
-BESIDE = 10000
-"""How far from its own nginx listens while docker holds a port."""
+SHADOW_PORT_OFFSET = 10000
+"""Distance of a shadow port from the real port."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """A port of the server, and what answers there."""
+class PublishedPort:
+    """A port published on the server, and the service behind it."""
 
     port: int
     service: str
     target: int
-    """The service's own port, in its container and at its ClusterIP."""
+    """Port of the container, and of the Service."""
 
     @property
-    def beside(self) -> int:
-        """Where nginx listens while docker holds the port."""
-        return self.port + BESIDE if self.port + BESIDE < 65536 else self.port - BESIDE
+    def shadow_port(self) -> int:
+        """The port that nginx listens on while docker holds the real one."""
+        return (
+            self.port + SHADOW_PORT_OFFSET if self.port + SHADOW_PORT_OFFSET < 65536 else self.port - SHADOW_PORT_OFFSET
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
-    """A volume, and where it lies on either side."""
+class DataVolume:
+    """A volume, and its path on either side."""
 
     name: str
     docker: str
@@ -41,78 +43,84 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moved:
-    """A compose project as far as moving it goes."""
+class Transfer:
+    """What has to be known to move a compose project."""
 
     project: str
     folder: str
-    ports: tuple[Published, ...]
-    data: tuple[Data, ...]
+    ports: tuple[PublishedPort, ...]
+    data: tuple[DataVolume, ...]
     objects: Mapping[str, str]
     """By service, the name of its Deployment and Service."""
     images: Mapping[str, Mapping[str, str]]
-    """By service: `id`, `name` in the registry, `digest` where it is known."""
+    """By service: `id`, `name` in the registry, `digest` if known."""
     checks: Mapping[str, str]
     files: Mapping[str, str]
-    """The compose file and its env files as they were translated, by hash."""
+    """SHA-256 of the compose file and its env files at translation, by path."""
     bytes: int = 0
-    """How much the volumes held when they were read."""
+    """Size of the volumes when they were read."""
     site: str = field(init=False)
-    """The site of nginx that serves the ports."""
+    """Name of the nginx site that serves the ports."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "site", site_name(self.project))
 
     @property
     def writers(self) -> tuple[str, ...]:
-        """Services that write into volumes: no two of one may run at once."""
+        """Services that write to volumes: only one replica at a time may run."""
         return tuple(sorted({service for entry in self.data if not entry.read_only for service in entry.services}))
 
     @property
-    def copied(self) -> tuple[Data, ...]:
-        """The volumes that go back and forth; what nobody writes to stays what it is in docker."""
+    def copied(self) -> tuple[DataVolume, ...]:
+        """The volumes that are copied in both directions: those that some service writes to."""
         return tuple(entry for entry in self.data if not entry.read_only)
 
-    def plain(self) -> dict[str, Any]:
+    def to_properties(self) -> dict[str, Any]:
         """As properties of a resource."""
         found = asdict(self)
         del found["site"]
         return found
 
     @classmethod
-    def of_plain(cls, data: Mapping[str, Any]) -> Moved:
-        """From the properties of a resource; numbers may have become floats on the way."""
-        ports = [Published(port=int(p["port"]), service=p["service"], target=int(p["target"])) for p in data["ports"]]
-        volumes = [Data(**{**entry, "services": tuple(entry["services"])}) for entry in data["data"]]
+    def from_properties(cls, data: Mapping[str, Any]) -> Transfer:
+        """Build from a resource's properties, in which Pulumi stores numbers as floats."""
+        ports = [
+            PublishedPort(port=int(p["port"]), service=p["service"], target=int(p["target"])) for p in data["ports"]
+        ]
+        volumes = [DataVolume(**{**entry, "services": tuple(entry["services"])}) for entry in data["data"]]
         return cls(**{**data, "ports": tuple(ports), "data": tuple(volumes), "bytes": int(data["bytes"])})
 
 
 def site_name(project: str) -> str:
-    """The file of nginx that serves a project's ports."""
+    """Return the name of the nginx site that serves a project's ports."""
     return f"compose-{project.replace('_', '-')}"
 
 
-def moved(translation: Translation, settings: ComposeProject) -> Moved:
-    """What a move needs to know.
+def transfer_of(translation: Translation, settings: ComposeProject) -> Transfer:
+    """Extract what moving the project needs.
 
-    :raises UserError: where something of the project cannot be moved.
+    :raises UserError: if a volume cannot be copied back.
     """
     elsewhere = [volume.name for volume in translation.volumes if not volume.target_path and not volume.read_only]
     if elsewhere:
         raise UserError(
-            f"{translation.project}: {', '.join(elsewhere)} would be kept by the storage class "
+            f"{translation.project}: {', '.join(elsewhere)} would be stored by the storage class "
             f"{settings.storage.storage_class}",
-            "data is copied from folder to folder on the server, and nobody knows where such a class puts it",
-            "leave storage.storageClass out, or give the volume that class's folder with storage.path",
+            "data is copied between folders on the server, and the folder of such a volume is unknown",
+            "leave out storage.storageClass, or set storage.path to the class's folder",
         )
     source = settings.source
     kept = source.volumes if source else {}
-    return Moved(
+    return Transfer(
         project=translation.project,
         folder=settings.folder,
-        ports=tuple(Published(port=p.host_port, service=p.service, target=p.container_port) for p in translation.ports),
+        ports=tuple(
+            PublishedPort(port=p.host_port, service=p.service, target=p.container_port) for p in translation.ports
+        ),
         data=tuple(
-            Data(name=v.name, docker=v.source_path, cluster=v.target_path, services=v.services, read_only=v.read_only)
+            DataVolume(
+                name=v.name, docker=v.source_path, cluster=v.target_path, services=v.services, read_only=v.read_only
+            )
             for v in translation.volumes
             if v.target_path
         ),

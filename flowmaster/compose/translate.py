@@ -1,4 +1,4 @@
-"""A compose project as objects of the cluster. Pure: the same source gives the same objects, whatever runs by now."""
+"""Translates a compose project into Kubernetes objects. Pure: the same source gives the same objects."""
 
 from __future__ import annotations
 
@@ -7,47 +7,45 @@ from typing import Any
 from config.compose import ComposeProject, ComposeService
 from config.errors import ConfigError
 from flowmaster.compose import bodies
-from flowmaster.compose.context import Context, Work, is_sealed
-from flowmaster.compose.coverage import Account, Keys
-from flowmaster.compose.discovery import find_ports, names_of, peers
+from flowmaster.compose.context import Context, ServiceBuilder, is_sealed
+from flowmaster.compose.coverage import Coverage, Keys
+from flowmaster.compose.discovery import find_peers, find_ports, names_of
 from flowmaster.compose.key_registry import SERVICE_KEYS
-from flowmaster.compose.result import Became, Image, Port, Refusal, Surroundings, Translation, Volume, finished
-from flowmaster.compose.service.lifecycle import restarts
-from flowmaster.compose.toplevel import toplevel
+from flowmaster.compose.result import Port, Target, Translation
+from flowmaster.compose.service.lifecycle import translate_restart_policy
+from flowmaster.compose.toplevel import translate_top_level
 from flowmaster.compose.units import is_label
-from flowmaster.compose.validation import well_formed
+from flowmaster.compose.validation import validate_source
 
-__all__ = ["Became", "Image", "Port", "Refusal", "Surroundings", "Translation", "Volume", "finished", "translate"]
+__all__ = ["translate"]
 _MAY_BE_SEALED = frozenset({"environment", "command", "entrypoint", "healthcheck", "labels", "annotations"})
 
 
-def translate(project: str, settings: ComposeProject, surroundings: Surroundings) -> Translation:
-    """What a project becomes.
+def translate(project: str, settings: ComposeProject, target: Target) -> Translation:
+    """Translate a project. Every key of its source is in ``results`` or in ``refusals``.
 
-    Every key of its source is among what it ``became``, or among the ``refusals``.
-
-    :raises ConfigError: where the project was not read yet.
+    :raises ConfigError: if the project has no source yet.
     """
     if settings.source is None:
         raise ConfigError(
-            f"compose project {project} was not read yet",
-            "there is nothing to say what is to run",
+            f"compose project {project} has no source yet",
+            "it is unknown what the project runs",
             f"flowmaster compose {project}",
         )
-    account = Account()
-    source = well_formed(settings.source, account)
-    context = Context(project, settings, source, surroundings, account)
-    toplevel(context)
+    coverage = Coverage()
+    source = validate_source(settings.source, coverage)
+    context = Context(project, settings, source, target, coverage)
+    translate_top_level(context)
     works = [_service(context, name, entry) for name, entry in source.services.items()]
     _check_names(context)
-    known = peers(context)
-    for work in works:
-        find_ports(context, work)
+    known = find_peers(context)
+    for builder in works:
+        find_ports(context, builder)
     _check_ports(context)
-    made = [*bodies.shared(context), *bodies.volumes(context)]
-    made += [bodies.service(context, work) for work in works if work.service_ports]
-    made += [bodies.deployment(context, work) for work in works]
-    became, told, refusals = context.account.results()
+    made = [*bodies.shared_bodies(context), *bodies.volume_bodies(context)]
+    made += [bodies.service_body(context, builder) for builder in works if builder.service_ports]
+    made += [bodies.deployment_body(context, builder) for builder in works]
+    became, told, refusals = context.coverage.results()
     return Translation(
         project=project,
         bodies=tuple(made),
@@ -58,38 +56,44 @@ def translate(project: str, settings: ComposeProject, surroundings: Surroundings
         images=dict(sorted(context.images.items())),
         containers={name: entry.containers for name, entry in source.services.items()},
         objects=dict(sorted(context.objects.items())),
-        became=became,
-        told=told,
+        results=became,
+        notes=told,
         refusals=refusals,
     )
 
 
-def _service(context: Context, name: str, entry: ComposeService) -> Work:
-    keys = Keys(context.account, f"services.{name}", entry.keys)
-    work = Work(context, name, entry, keys)
-    work.container["name"] = context.objects[name]
+def _service(context: Context, name: str, entry: ComposeService) -> ServiceBuilder:
+    keys = Keys(context.coverage, f"services.{name}", entry.keys)
+    builder = ServiceBuilder(context, name, entry, keys)
+    builder.container["name"] = context.objects[name]
     for key, handler in SERVICE_KEYS.items():
         if key not in keys:
             continue
-        if key not in _MAY_BE_SEALED and _has_sealed(keys.peek(key)):
-            keys.refuse(key, "has a secret in it, which Kubernetes cannot keep there", "make it a variable")
+        if key not in _MAY_BE_SEALED and _has_sealed(keys.get(key)):
+            keys.refuse(
+                key, "holds a secret, and Kubernetes stores this field in the clear", "pass the secret as a variable"
+            )
             continue
-        value = keys.peek(key) if key == "restart" else keys.take(key)
+        value = keys.get(key) if key == "restart" else keys.pop(key)
         try:
-            handler.handler(work, value)
+            handler.handler(builder, value)
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as err:
-            work.refuse(key, f"cannot be read: {err}", "correct it in the compose file")
-        if keys.at(key) not in context.account.became:
-            work.become(key, "see its parts" if context.account.knows(keys.at(key)) else "nothing: it is empty")
+            builder.refuse(key, f"cannot be read: {err}", "correct it in the compose file")
+        if keys.path_of(key) not in context.coverage.recorded:
+            builder.record(
+                key, "see its parts" if context.coverage.covers(keys.path_of(key)) else "nothing: it is empty"
+            )
     if entry.keys.get("image") is None and "build" not in entry.keys:
-        work.refuse("image", "there is none", "name the image that is to run")
+        builder.refuse("image", "is missing", "name the image to run")
     if entry.keys.get("restart") is None and not (entry.keys.get("deploy") or {}).get("restart_policy"):
-        restarts(work, "restart", "no")
-    keys.take("restart")
-    keys.close()
-    if len(entry.containers) > 1 and work.replicas != len(entry.containers):
-        work.tell(f"{len(entry.containers)} containers of it ran, and {work.replicas} are declared: these are made")
-    return work
+        translate_restart_policy(builder, "restart", "no")
+    keys.pop("restart")
+    keys.refuse_remaining()
+    if len(entry.containers) > 1 and builder.replicas != len(entry.containers):
+        builder.note(
+            f"{len(entry.containers)} containers ran, {builder.replicas} are declared; the declared number is used"
+        )
+    return builder
 
 
 def _has_sealed(value: Any) -> bool:
@@ -104,10 +108,12 @@ def _check_names(context: Context) -> None:
     owners: dict[str, str] = {}
     for name, called in context.objects.items():
         if not is_label(called):
-            context.account.refuse(f"services.{name}", f"{called} is no name of a Service", "rename the service")
+            context.coverage.refuse(f"services.{name}", f"{called} is not a valid Service name", "rename the service")
         if owners.setdefault(called, name) != name:
-            context.account.refuse(
-                f"services.{name}", f"would be called {called}, as {owners[called]} is", "rename one of the two"
+            context.coverage.refuse(
+                f"services.{name}",
+                f"would be named {called}, which {owners[called]} is already",
+                "rename one of the two",
             )
 
 
@@ -116,8 +122,8 @@ def _check_ports(context: Context) -> None:
     for port in context.ports:
         first = owners.setdefault((port.host_port, port.host_ip), port)
         if first != port:
-            context.account.refuse(
+            context.coverage.refuse(
                 f"services.{port.service}.ports",
-                f"port {port.host_port} of the server is {first.service}'s, too",
-                "give one of them another port",
+                f"port {port.host_port} of the server is also published by {first.service}",
+                "publish one of them on another port",
             )

@@ -1,4 +1,4 @@
-"""Durations, sizes, names and texts of compose as Kubernetes writes them."""
+"""Converts durations, sizes, names and texts of compose to Kubernetes' notation."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ _HOST = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,6
 _LABEL_LENGTH = 63
 
 
-class WordError(ValueError):
-    """A value that is not what its key wants."""
+class UnitError(ValueError):
+    """A value that does not have the format of its key."""
 
 
 def seconds(value: object) -> float:
-    """A duration such as ``1m30s``, in seconds; a bare number is one already.
+    """Parse a duration such as ``1m30s``; a bare number is in seconds.
 
-    :raises WordError: where it is none.
+    :raises UnitError: if it cannot be parsed.
     """
     text = str(value).strip()
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
     if not text or not re.fullmatch(f"(?:{_PART.pattern})+", text):
-        raise WordError(f"{text!r} is no duration such as 1m30s")
+        raise UnitError(f"{text!r} is not a duration such as 1m30s")
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 
 def whole_seconds(value: object, least: int = 1) -> int:
-    """A duration in whole seconds, rounded up."""
+    """Parse a duration and round it up to whole seconds."""
     return max(least, math.ceil(round(seconds(value), 9)))
 
 
 def size(value: object) -> int:
-    """A size such as ``256m`` in bytes.
+    """Parse a size such as ``256m`` into bytes.
 
-    :raises WordError: where it is none.
+    :raises UnitError: if it cannot be parsed.
     """
     match = _SIZE.fullmatch(str(value).strip())
     if not match:
-        raise WordError(f"{value!r} is no size such as 256m")
+        raise UnitError(f"{value!r} is not a size such as 256m")
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
 def quantity(number: int) -> str:
-    """Bytes as Kubernetes writes them, in the largest unit that is exact."""
+    """Format bytes as a Kubernetes quantity, in the largest unit that is exact."""
     for unit, factor in (("Gi", 1024**3), ("Mi", 1024**2), ("Ki", 1024)):
         if number and number % factor == 0:
             return f"{number // factor}{unit}"
@@ -55,40 +55,40 @@ def quantity(number: int) -> str:
 
 
 def cores(value: object) -> str:
-    """A number of processors as Kubernetes writes it.
+    """Format a number of processors as a Kubernetes quantity.
 
-    :raises WordError: where it is none.
+    :raises UnitError: if it cannot be parsed.
     """
     try:
         thousandths = math.ceil(round(float(str(value)) * 1000, 6))
     except ValueError as err:
-        raise WordError(f"{value!r} is no number of processors") from err
+        raise UnitError(f"{value!r} is not a number of processors") from err
     return str(thousandths // 1000) if thousandths % 1000 == 0 else f"{thousandths}m"
 
 
 def slug(text: str) -> str:
-    """A text as a DNS label: what else there is in it becomes ``-``."""
+    """Turn a text into a DNS label; other characters become ``-``."""
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     return plain[:_LABEL_LENGTH].strip("-") or "x"
 
 
 def is_label(text: str) -> bool:
-    """Whether Kubernetes takes it for the name of a Service."""
+    """Return whether a text is a valid Service name."""
     return len(text) <= _LABEL_LENGTH and bool(re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", text))
 
 
 def is_host(text: str) -> bool:
-    """Whether Kubernetes takes it for a host's name in ``/etc/hosts``."""
+    """Return whether a text is a valid host name for ``hostAliases``."""
     return len(text) <= 253 and bool(_HOST.fullmatch(text))
 
 
-def literal(text: str) -> str:
-    """A text so that Kubernetes takes it as it stands: it would fill in ``$(NAME)``, and make ``$`` of ``$$``."""
+def escape_expansion(text: str) -> str:
+    """Escape a text against Kubernetes' expansion of ``$(NAME)`` and ``$$``."""
     return text.replace("$", "$$") if "$(" in text or "$$" in text else text
 
 
-def readdressed(text: str, hosts: Mapping[str, str]) -> str:
-    """A text with addresses replaced by names, where they stand alone."""
+def replace_addresses(text: str, hosts: Mapping[str, str]) -> str:
+    """Replace addresses by names, except within longer numbers."""
     for address, name in hosts.items():
         text = re.sub(rf"(?<![\d.]){re.escape(address)}(?![\d]|\.\d)", name, text)
     return text

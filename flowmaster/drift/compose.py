@@ -10,7 +10,7 @@ from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import ABSENT, Change, Finding, FindingClass, ObjectRef
 from flowmaster.compare.three_way import compare
 from flowmaster.compose import proxy
-from flowmaster.compose.declared import Declared
+from flowmaster.compose.desired import DesiredProject
 from flowmaster.drift.nginx import of_difference
 from flowmaster.host import nginx_tree
 from flowmaster.host.nginx import HostState
@@ -25,7 +25,7 @@ def reference(project: str) -> ObjectRef:
 
 
 def findings(
-    project: Declared,
+    project: DesiredProject,
     state: Json,
     host: HostState,
     addresses: Mapping[str, str],
@@ -52,12 +52,12 @@ def findings(
     found += _rules(project, state["rules"], here)
     if here is not Phase.RETIRED:
         found += _translated(project, state)
-    if here is project.phase and here is not Phase.DOCKER and project.moved.ports:
+    if here is project.phase and here is not Phase.DOCKER and project.transfer.ports:
         found += _front(project, host, addresses, applied, masker)
     return found
 
 
-def _journey(project: Declared, journal: Json, here: Phase) -> Iterator[Finding]:
+def _journey(project: DesiredProject, journal: Json, here: Phase) -> Iterator[Finding]:
     move = journal.get("move")
     if move:
         text = f"{move['from']} → {move['to']} was not finished: step {move['step']} of {move.get('of', '?')}"
@@ -67,8 +67,8 @@ def _journey(project: Declared, journal: Json, here: Phase) -> Iterator[Finding]
         yield Finding(FindingClass.PENDING, reference(project.name), "phase", live=here, declared=project.phase)
 
 
-def _containers(project: Declared, containers: list[Json], here: Phase) -> Iterator[Finding]:
-    known = project.moved.objects
+def _containers(project: DesiredProject, containers: list[Json], here: Phase) -> Iterator[Finding]:
+    known = project.transfer.objects
     source = project.settings.source
     serves = here in (Phase.DOCKER, Phase.SHADOW)
     for container in containers:
@@ -100,8 +100,8 @@ def _containers(project: Declared, containers: list[Json], here: Phase) -> Itera
         )
 
 
-def _rules(project: Declared, rules: Json, here: Phase) -> Iterator[Finding]:
-    wanted = sorted([port.port, port.beside] for port in project.moved.ports) if here is Phase.SHADOW else []
+def _rules(project: DesiredProject, rules: Json, here: Phase) -> Iterator[Finding]:
+    wanted = sorted([port.port, port.shadow_port] for port in project.transfer.ports) if here is Phase.SHADOW else []
     there = sorted(rules["ports"])
     if there == wanted and (not wanted or len(rules["hooks"]) == 2):
         return
@@ -115,7 +115,7 @@ def _told(ports: list[list[int]]) -> str:
     return ", ".join(f"{old} to {new}" for old, new in ports) or "none"
 
 
-def _translated(project: Declared, state: Json) -> Iterator[Finding]:
+def _translated(project: DesiredProject, state: Json) -> Iterator[Finding]:
     """Where the translation is older than what is there: only reading it again helps."""
     source = project.settings.source
     if source is None:
@@ -145,7 +145,7 @@ def _translated(project: Declared, state: Json) -> Iterator[Finding]:
             yield Finding(FindingClass.STALE, ref, path, Change.STATE, live=text, note=note)
 
 
-def _other_variables(project: Declared, entry: ComposeService, container: Json) -> set[str]:
+def _other_variables(project: DesiredProject, entry: ComposeService, container: Json) -> set[str]:
     """Names only: what they are may be secret."""
     live = {name: value for name, _, value in (str(line).partition("=") for line in container["env"])}
     wanted = entry.keys.get("environment") or {}
@@ -162,14 +162,14 @@ def _other_variables(project: Declared, entry: ComposeService, container: Json) 
 
 
 def _front(
-    project: Declared, host: HostState, addresses: Mapping[str, str], applied: Mapping[str, str], masker: Masker
+    project: DesiredProject, host: HostState, addresses: Mapping[str, str], applied: Mapping[str, str], masker: Masker
 ) -> Iterator[Finding]:
     """The ports as nginx serves them."""
-    site = project.moved.site
+    site = project.transfer.site
     ref, file = ObjectRef("NginxSite", "", site), host.site(site)
-    known = {service: addresses.get(service, _NO_ADDRESS.format(service)) for service in project.moved.objects}
-    declared = proxy.text(project.moved, proxy.SERVED[project.phase], known)
-    ports = ", ".join(str(port.port) for port in project.moved.ports)
+    known = {service: addresses.get(service, _NO_ADDRESS.format(service)) for service in project.transfer.objects}
+    declared = proxy.site_text(project.transfer, proxy.PROXY_MODES[project.phase], known)
+    ports = ", ".join(str(port.port) for port in project.transfer.ports)
     if file is None or file.content is None:
         cls = FindingClass.DRIFT if site in applied else FindingClass.PENDING
         yield Finding(cls, ref, change=Change.MISSING, declared=f"ports {ports}", note=f"nobody serves {ports}")

@@ -15,7 +15,7 @@ from flowmaster.drift.last_applied import Applied
 from flowmaster.host.errors import HostError, HostKeyError
 
 if TYPE_CHECKING:
-    from flowmaster.compose.declared import Declared
+    from flowmaster.compose.desired import DesiredProject
     from flowmaster.host.nginx import HostState
 
 Json = dict[str, Any]
@@ -29,7 +29,7 @@ class HostSource:
     _reading: Future[HostState]
     addresses: Mapping[str, str] = field(default_factory=dict)
     """``CLUSTERIP:PORT`` by service, as far as it is known once the cluster was read."""
-    projects: Mapping[str, Declared] = field(default_factory=dict)
+    projects: Mapping[str, DesiredProject] = field(default_factory=dict)
     """Compose projects that were read at some time, as they are declared now."""
     compose_addresses: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """ClusterIPs by service, of each project, once the cluster was read."""
@@ -52,7 +52,7 @@ class HostSource:
         """What the compose projects have in the cluster."""
         services = {ref.name: (body.get("spec") or {}).get("clusterIP") for ref, body in live.of("Service")}
         self.compose_addresses = {
-            name: {s: str(services[o]) for s, o in project.moved.objects.items() if services.get(o)}
+            name: {s: str(services[o]) for s, o in project.transfer.objects.items() if services.get(o)}
             for name, project in self.projects.items()
         }
         return [
@@ -122,21 +122,21 @@ def start(settings: Settings, *, containers: bool = False) -> HostSource | None:
 
     :raises config.errors.ConfigError: where a compose project cannot be what it is declared to be.
     """
-    projects: Mapping[str, Declared] = {}
+    projects: Mapping[str, DesiredProject] = {}
     if any(project.source is not None for project in settings.stack.compose.values()):
-        from flowmaster.compose import declared as declare
+        from flowmaster.compose import desired
 
-        projects = declare.projects(settings)
+        projects = desired.desired_projects(settings)
     if settings.stack.reverse_proxy is None and not projects:
         return None
     pool = ThreadPoolExecutor(2, thread_name_prefix="host")
-    reading = pool.submit(_read, settings, [p.moved.site for p in projects.values()], containers)
+    reading = pool.submit(_read, settings, [p.transfer.site for p in projects.values()], containers)
     asking = pool.submit(_ask, settings, projects) if projects else None
     pool.shutdown(wait=False)
     return HostSource(settings, reading, projects=projects, _asking=asking)
 
 
-def _ask(settings: Settings, projects: Mapping[str, Declared]) -> Mapping[str, Json]:
+def _ask(settings: Settings, projects: Mapping[str, DesiredProject]) -> Mapping[str, Json]:
     from flowmaster.host import docker
     from flowmaster.host.access import access
 

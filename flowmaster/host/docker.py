@@ -49,7 +49,7 @@ def read_state(access: Access, name: str, folder: str) -> Json:
     return answer
 
 
-def answers(address: str, port: int, patience: float = 5.0) -> bool:
+def answers_http(address: str, port: int, patience: float = 5.0) -> bool:
     """Whether a port of the server answers HTTP from here, in any words, within some seconds."""
     deadline = time.monotonic() + patience
     while True:
@@ -80,7 +80,7 @@ class Run:
     """
 
     def __init__(self, access: Access, project: str, folder: str, say: Callable[[str], None]) -> None:
-        self.access, self.project, self.folder, self.say = access, project, folder, say
+        self.access, self.project, self.folder, self.report = access, project, folder, say
         self.name = uuid.uuid4().hex
         self.who = f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})"
         self._session = Session(access)
@@ -95,7 +95,7 @@ class Run:
             self._session.ask(self._request("journal", what="release"))
         self._session.close()
 
-    def take(self, seconds: float) -> Json:
+    def acquire(self, seconds: float) -> Json:
         """Take the project over, waiting for whoever is at work on it; answers with its journal.
 
         A run of this machine whose process is gone is not waited for; of any other one nothing is known but its signs
@@ -106,24 +106,24 @@ class Run:
         deadline, told, gone = time.monotonic() + seconds, False, None
         while True:
             try:
-                journal: Json = self.ask("journal", what="take", who=self.who, process=identity(), gone=gone)
+                journal: Json = self.request("journal", what="take", who=self.who, process=identity(), gone=gone)
             except RefusedError as err:
                 if not err.waits or time.monotonic() > deadline:
                     raise
                 if not told:
                     told = True
                     gone = self._gone()
-                    self.say(f"{'its process is gone' if gone else 'waiting'}: {err.words}")
+                    self.report(f"{'its process is gone' if gone else 'waiting'}: {err.words}")
                 time.sleep(_GONE_SECONDS if gone else _BUSY_SECONDS)
             else:
                 return journal
 
     def _gone(self) -> str | None:
         """The run that is at work on the project, where it was one of this machine and its process is gone."""
-        found: Json = self.ask("journal", what="show")
+        found: Json = self.request("journal", what="show")
         return found.get("run") if is_gone(found.get("process")) else None
 
-    def ask(self, do: str, **more: Any) -> Any:
+    def request(self, do: str, **more: Any) -> Any:
         """Do something with the project. A connection that is lost is made again: each request may be sent twice.
 
         :raises flowmaster.host.errors.HostError: where it is refused, or the server stays away.
@@ -136,20 +136,20 @@ class Run:
         answer: Json = self._patiently({**request, "project": self.project, "run": self.name})
         return answer
 
-    def note(self, **fields: Any) -> None:
+    def write_journal(self, **fields: Any) -> None:
         """Write something into the journal."""
-        self.ask("journal", what="note", fields=fields)
+        self.request("journal", what="note", fields=fields)
 
-    def alive(self) -> None:
+    def heartbeat(self) -> None:
         """Give a sign of life, if the last one was some time ago."""
         if time.monotonic() - self._alive > ALIVE_SECONDS:
-            self.ask("journal", what="alive")
+            self.request("journal", what="alive")
 
     def _request(self, do: str, **more: Any) -> Json:
         own = {"verb": "compose", "do": do, "project": self.project, "folder": self.folder, "run": self.name}
         return {**own, **more}
 
-    def next(self, **fields: Any) -> None:
+    def note_next(self, **fields: Any) -> None:
         """Write something into the journal with the next request, before it is carried out."""
         self._noted.update(fields)
 
@@ -164,7 +164,7 @@ class Run:
             except HostUnreachableError as err:
                 if time.monotonic() > deadline:
                     raise
-                self.say(f"the server does not answer, asking again: {err.found}")
+                self.report(f"the server does not answer, asking again: {err.found}")
                 time.sleep(1.0)
             except RefusedError as err:
                 # what was asked before the connection was lost is still being done

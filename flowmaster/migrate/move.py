@@ -17,10 +17,10 @@ from flowmaster.compose import proxy
 from flowmaster.compose.proxy import Side
 from flowmaster.host.connection import RefusedError
 from flowmaster.migrate import steps
-from flowmaster.migrate.exchange import Exchange
+from flowmaster.migrate.cutover import Cutover
 from flowmaster.migrate.operations import Operations
 
-TAKE_SECONDS = 60.0
+ACQUIRE_SECONDS = 60.0
 
 
 class MoveError(UserError):
@@ -36,64 +36,64 @@ class Mover(Operations):
         :return: the seconds for which writes had to wait, where they had to and this run saw both ends of it.
         :raises MoveError: where it could not be reached; what served before serves again, or it says otherwise.
         """
-        journal = self.server.take(TAKE_SECONDS)
+        journal = self.server.acquire(ACQUIRE_SECONDS)
         here = Phase(journal["phase"])
         if journal.get("move"):
-            here = self._finish(journal["move"], target)
+            here = self._finish_interrupted(journal["move"], target)
         else:
             self.ensure(here)
-        for before, after in steps.path(here, target):
+        for before, after in steps.phase_changes(here, target):
             self._move(before, after, 1)
         return self.standstill
 
-    def _finish(self, move: Mapping[str, Any], target: Phase) -> Phase:
+    def _finish_interrupted(self, move: Mapping[str, Any], target: Phase) -> Phase:
         """What an earlier run left unfinished: to its end where that is on the way, else back."""
         before, after, step = Phase(move["from"]), Phase(move["to"]), int(move["step"])
-        onwards = (before, after) in steps.path(before, target)
-        short = step >= steps.OPEN if steps.sides(before, after) else before is not Phase.DOCKER
-        self.say(f"an earlier run ended in step {step} of {before} → {after}")
+        onwards = (before, after) in steps.phase_changes(before, target)
+        short = step >= steps.OPEN if steps.serving_sides(before, after) else before is not Phase.DOCKER
+        self.report(f"an earlier run ended in step {step} of {before} → {after}")
         if not move.get("back") and (onwards or short):
-            self._move(before, after, steps.resumed(before, after, step))
+            self._move(before, after, steps.resume_step(before, after, step))
             return after
-        self._back(before, after, step)
+        self._roll_back(before, after, step)
         return before
 
     def _move(self, before: Phase, after: Phase, first: int) -> None:
-        words = steps.words(before, after, self.moved)
-        does = self._does(before, after)
+        words = steps.descriptions(before, after, self.transfer)
+        does = self._actions(before, after)
         for number in range(first, len(words) + 1):
-            self.server.next(move={"from": before, "to": after, "step": number, "of": len(words)})
-            self.say(f"step {number} of {len(words)}: {words[number - 1]}")
+            self.server.note_next(move={"from": before, "to": after, "step": number, "of": len(words)})
+            self.report(f"step {number} of {len(words)}: {words[number - 1]}")
             try:
                 does[number - 1]()
             except UserError as err:
                 raise self._failed(before, after, number, words[number - 1], err) from err
-        self.server.note(phase=after, move=None, since=time.time(), copied=None, measured=self.standstill)
-        self.say(f"is in phase {after}")
+        self.server.write_journal(phase=after, move=None, since=time.time(), copied=None, measured=self.standstill)
+        self.report(f"is in phase {after}")
 
-    def _does(self, before: Phase, after: Phase) -> list[Callable[[], None]]:
-        both = steps.sides(before, after)
+    def _actions(self, before: Phase, after: Phase) -> list[Callable[[], None]]:
+        both = steps.serving_sides(before, after)
         if both is not None:
-            return Exchange(self, *both).steps
+            return Cutover(self, *both).steps
         match before, after:
             case Phase.DOCKER, Phase.SHADOW:
-                return [self._ask_docker, self._copy_ready, self._lead_to_nginx]
+                return [self._check_docker, self._wait_for_copy, self._route_to_nginx]
             case Phase.SHADOW, Phase.DOCKER:
                 return [lambda: self.smoke(Side.DOCKER), lambda: self.redirect(on=False)]
             case Phase.CLUSTER, Phase.RETIRED:
-                return [lambda: self.smoke(Side.CLUSTER), self._archive, lambda: self.ask("remove")]
+                return [lambda: self.smoke(Side.CLUSTER), self._archive, lambda: self.request("remove")]
             case _:
-                return [lambda: self.ask("create")]
+                return [lambda: self.request("create")]
 
     def _failed(self, before: Phase, after: Phase, step: int, words: str, err: UserError) -> MoveError:
-        found = f"{self.moved.project}: {before} → {after} failed in step {step}, {words}: {err.found}"
+        found = f"{self.transfer.project}: {before} → {after} failed in step {step}, {words}: {err.found}"
         if isinstance(err, RefusedError) and err.stage == "taken":
             return MoveError(found, "this run goes no further", err.remedy)
-        if steps.sides(before, after) and step == steps.FINISH:
+        if steps.serving_sides(before, after) and step == steps.FINISH:
             remedy = "put that right, then run `pulumi up` again: it goes on from there"
             return MoveError(found, f"{after} serves; only the clearing up is left", remedy)
         try:
-            self._back(before, after, step)
+            self._roll_back(before, after, step)
         except UserError as worse:
             return MoveError(
                 found,
@@ -102,62 +102,62 @@ class Mover(Operations):
             )
         return MoveError(found, f"it is in phase {before} as before, and nothing is lost", err.remedy)
 
-    def _back(self, before: Phase, after: Phase, step: int) -> None:
+    def _roll_back(self, before: Phase, after: Phase, step: int) -> None:
         """What served before serves again."""
-        self.say(f"going back to {before}")
-        both = steps.sides(before, after)
+        self.report(f"going back to {before}")
+        both = steps.serving_sides(before, after)
         if both is not None and step >= steps.OPEN:
             # somebody may have written there since: what was written goes back with everything else
-            self.server.note(phase=after, move=None, copied=None)
-            self._move(after, before, steps.FIRST)
+            self.server.write_journal(phase=after, move=None, copied=None)
+            self._move(after, before, steps.FIRST_COPY)
             return
-        self.server.next(move={"from": before, "to": after, "step": step, "back": True})
+        self.server.note_next(move={"from": before, "to": after, "step": step, "back": True})
         if both is None:
             self.ensure(before)
         else:
-            Exchange(self, *both).undo(step)
-        self.server.note(phase=before, move=None, copied=None)
-        self.say(f"is in phase {before}")
+            Cutover(self, *both).undo(step)
+        self.server.write_journal(phase=before, move=None, copied=None)
+        self.report(f"is in phase {before}")
 
     def ensure(self, phase: Phase) -> None:
         """Put right what is not as the phase wants it: containers, rules, nginx."""
-        state = self.ask("state")
+        state = self.request("state")
         there = {c["service"] for c in state["containers"]}
         alive = [c for c in state["containers"] if c["state"] == "running"]
         running = {c["service"] for c in alive}
-        if phase in (Phase.DOCKER, Phase.SHADOW) and set(self.moved.objects) - running:
-            self.say("starting containers that should run")
-            self.ask("start", services=sorted(self.moved.objects))
+        if phase in (Phase.DOCKER, Phase.SHADOW) and set(self.transfer.objects) - running:
+            self.report("starting containers that should run")
+            self.request("start", services=sorted(self.transfer.objects))
         again = [c["name"] for c in state["containers"] if c["restart"] != "no"]
         if phase in (Phase.CLUSTER, Phase.RETIRED) and (alive or again):
-            self.say(f"stopping for good: {', '.join(sorted({*(c['name'] for c in alive), *again}))}")
-            self.ask("stop")
-        if phase is Phase.CLUSTER and set(self.moved.objects) - there:
-            self.say("making containers again, not started")
-            self.ask("create")
+            self.report(f"stopping for good: {', '.join(sorted({*(c['name'] for c in alive), *again}))}")
+            self.request("stop")
+        if phase is Phase.CLUSTER and set(self.transfer.objects) - there:
+            self.report("making containers again, not started")
+            self.request("create")
         if phase is Phase.RETIRED and there:
-            self.ask("remove")
+            self.request("remove")
         if phase is Phase.DOCKER:
             self.redirect(on=False)
             return
         if phase is Phase.SHADOW:
-            self._lead_to_nginx()
+            self._route_to_nginx()
         else:
-            self.serve(proxy.SERVED[phase])
+            self.serve(proxy.PROXY_MODES[phase])
             self.redirect(on=False)
 
-    def _ask_docker(self) -> None:
+    def _check_docker(self) -> None:
         self.smoke(Side.DOCKER)
-        self.remember_outside()
+        self.record_outside_ports()
 
-    def _copy_ready(self) -> None:
-        self.copy_runs()
+    def _wait_for_copy(self) -> None:
+        self.wait_for_cluster_copy()
 
-    def _lead_to_nginx(self) -> None:
-        self.serve(proxy.SERVED[Phase.SHADOW])
+    def _route_to_nginx(self) -> None:
+        self.serve(proxy.PROXY_MODES[Phase.SHADOW])
         self.redirect(on=True)
-        self.same_outside()
+        self.check_outside_ports()
 
     def _archive(self) -> None:
-        answer = self.ask("archive", volumes=[{"name": v.name, "source": v.docker} for v in self.moved.copied])
-        self.say(f"backup: {answer['backup']} ({answer['bytes'] / 1e6:.1f} MB)")
+        answer = self.request("archive", volumes=[{"name": v.name, "source": v.docker} for v in self.transfer.copied])
+        self.report(f"backup: {answer['backup']} ({answer['bytes'] / 1e6:.1f} MB)")

@@ -7,24 +7,24 @@ from typing import Any, Protocol
 
 from config.errors import UserError
 from flowmaster.compose import proxy
-from flowmaster.compose.proxy import Front, Side
-from flowmaster.compose.transfer import Moved
-from flowmaster.migrate.workloads import Cluster
+from flowmaster.compose.proxy import ProxyMode, Side
+from flowmaster.compose.transfer import Transfer
+from flowmaster.migrate.workloads import Workloads
 
 
 class Server(Protocol):
     """What is needed of a run on the server (:class:`flowmaster.host.docker.Run`)."""
 
-    def take(self, seconds: float) -> dict[str, Any]:
+    def acquire(self, seconds: float) -> dict[str, Any]:
         """Take the project over; its journal."""
 
-    def ask(self, do: str, **more: Any) -> Any:
+    def request(self, do: str, **more: Any) -> Any:
         """Do something with the project."""
 
-    def next(self, **fields: Any) -> None:
+    def note_next(self, **fields: Any) -> None:
         """Write something into the journal with the next request."""
 
-    def note(self, **fields: Any) -> None:
+    def write_journal(self, **fields: Any) -> None:
         """Write something into the journal."""
 
     def write_site(self, name: str, content: str, checks: Any = (), patience: float = 15.0) -> Any:
@@ -37,73 +37,81 @@ class Operations:
     def __init__(
         self,
         server: Server,
-        cluster: Cluster,
-        moved: Moved,
-        say: Callable[[str], None],
+        cluster: Workloads,
+        transfer: Transfer,
+        report: Callable[[str], None],
         answers: Callable[[int], bool] = lambda _: True,
     ) -> None:
         """`answers` asks a port of the server from outside, as its users do."""
-        self.server, self.cluster, self.moved, self._say, self._answers = server, cluster, moved, say, answers
-        self._seen: set[int] = set()
-        self.closed: float | None = None
+        self.server, self.cluster, self.transfer, self._report, self._answers = (
+            server,
+            cluster,
+            transfer,
+            report,
+            answers,
+        )
+        self._outside_ports: set[int] = set()
+        self.writes_closed_at: float | None = None
         self.standstill: float | None = None
         """Seconds for which writes had to wait, if they had to."""
 
-    def say(self, words: str) -> None:
+    def report(self, words: str) -> None:
         """Tell how far it is."""
-        self._say(f"{self.moved.project}: {words}")
+        self._report(f"{self.transfer.project}: {words}")
 
-    def serve(self, served: Front) -> None:
+    def serve(self, served: ProxyMode) -> None:
         """Have nginx serve the ports in that way."""
-        if not self.moved.ports:
+        if not self.transfer.ports:
             return
-        moved = self.moved
-        addresses = self.cluster.addresses(moved.objects) if served.side is Side.CLUSTER else {}
-        self.server.write_site(moved.site, proxy.text(moved, served, addresses), proxy.checks(moved, served))
+        transfer = self.transfer
+        addresses = self.cluster.addresses(transfer.objects) if served.side is Side.CLUSTER else {}
+        self.server.write_site(
+            transfer.site, proxy.site_text(transfer, served, addresses), proxy.site_checks(transfer, served)
+        )
 
     def redirect(self, *, on: bool) -> None:
         """Have the server's firewall lead connections to the ports on to nginx, or not."""
-        self.ask("redirect", ports=[[port.port, port.beside] for port in self.moved.ports] if on else [])
+        self.request("redirect", ports=[[port.port, port.shadow_port] for port in self.transfer.ports] if on else [])
 
     def smoke(self, side: Side) -> None:
         """Ask every port, or what the project's own checks say, on one side directly.
 
         :raises UserError: naming those that do not answer, or say that they are ill.
         """
-        moved = self.moved
-        addresses = self.cluster.addresses(moved.objects) if side is Side.CLUSTER else {}
+        transfer = self.transfer
+        addresses = self.cluster.addresses(transfer.objects) if side is Side.CLUSTER else {}
         checks = [
             {"address": address, "port": int(number), "path": self._path(port.service), "service": port.service}
-            for port in moved.ports
+            for port in transfer.ports
             if side is Side.DOCKER or port.service in addresses
             for address, _, number in [proxy.upstream(port, side, addresses).rpartition(":")]
         ]
-        answers = self.ask("smoke", checks=checks)["answers"]
+        answers = self.request("smoke", checks=checks)["answers"]
         ill = [f"{entry['service']} {entry['path']} {entry['words']}" for entry in answers if entry["words"]]
         if ill:
             raise UserError(f"in {side}, {'; '.join(ill)}", "it would not serve anybody", "see its log")
 
-    def copy_runs(self, most: float | None = None) -> None:
+    def wait_for_cluster_copy(self, most: float | None = None) -> None:
         """Wait until the cluster's copy runs, for so many seconds at most, and ask it."""
-        self.cluster.ready(self.moved.objects.values(), most)
+        self.cluster.ready(self.transfer.objects.values(), most)
         self.smoke(Side.CLUSTER)
 
     def scale(self, replicas: int) -> None:
         """Pods of the services that write into volumes; others go on."""
-        self.cluster.scale([self.moved.objects[service] for service in self.moved.writers], replicas)
+        self.cluster.scale([self.transfer.objects[service] for service in self.transfer.writers], replicas)
 
-    def remember_outside(self) -> None:
+    def record_outside_ports(self) -> None:
         """Note which ports are answered to whoever asks from here."""
-        self._seen = {port.port for port in self.moved.ports if self._answers(port.port)}
+        self._outside_ports = {port.port for port in self.transfer.ports if self._answers(port.port)}
 
-    def same_outside(self) -> None:
+    def check_outside_ports(self) -> None:
         """What was answered from here still has to be: a firewall may let through to docker what nginx does not get.
 
         :raises UserError: naming the ports.
         """
-        lost = sorted(port for port in self._seen if not self._answers(port))
+        lost = sorted(port for port in self._outside_ports if not self._answers(port))
         if lost:
-            beside = ", ".join(str(port.beside) for port in self.moved.ports if port.port in lost)
+            beside = ", ".join(str(port.shadow_port) for port in self.transfer.ports if port.port in lost)
             raise UserError(
                 f"port {', '.join(map(str, lost))} is not answered from here any more, but on the server it is",
                 "a firewall lets through to docker what it does not let through to nginx",
@@ -119,12 +127,12 @@ class Operations:
                 "target": entry.cluster if source is Side.DOCKER else entry.docker,
                 **{key: values[entry.name] for key, values in more.items()},
             }
-            for entry in self.moved.copied
+            for entry in self.transfer.copied
         ]
 
-    def ask(self, do: str, **more: Any) -> Any:
+    def request(self, do: str, **more: Any) -> Any:
         """Have the server do something with the project."""
-        return self.server.ask(do, **more)
+        return self.server.request(do, **more)
 
     def _path(self, service: str) -> str:
-        return self.moved.checks.get(service, "/")
+        return self.transfer.checks.get(service, "/")

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 _OLD_BOOLEANS = frozenset("yYnN")
 
 
-def plain_source(source: ComposeSource) -> Json:
+def source_as_yaml(source: ComposeSource) -> Json:
     """The source as the stack's file has it: nothing that is a default."""
     return source.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
@@ -30,11 +30,11 @@ def is_written(project: ComposeProject, source: ComposeSource, secrets: Mapping[
     """Whether the stack says all of it already."""
     known = {key: value.get_secret_value() for key, value in project.sealed.items()}
     # how much there is in a volume changes all the time, and nothing is made of it
-    return project.source is not None and known == secrets and _unsized(project.source) == _unsized(source)
+    return project.source is not None and known == secrets and _without_sizes(project.source) == _without_sizes(source)
 
 
-def _unsized(source: ComposeSource) -> Json:
-    body = plain_source(source)
+def _without_sizes(source: ComposeSource) -> Json:
+    body = source_as_yaml(source)
     for volume in body.get("volumes", {}).values():
         volume.pop("bytes", None)
     return body
@@ -50,7 +50,7 @@ def stack_text(original: str, name: str, folder: str, source: ComposeSource) -> 
     project.setdefault("folder", folder)
     # old values go: what was read now replaces them
     project.pop("sealed", None)
-    project["source"] = _quoted(plain_source(source))
+    project["source"] = _quoted(source_as_yaml(source))
     stream = io.StringIO()
     editor.dump(document, stream)
     return stream.getvalue()
@@ -75,14 +75,14 @@ def _read(text: str) -> Any:
         return text
 
 
-def carry_out(
+def write_source(
     stack: str,
     name: str,
     folder: str,
     source: ComposeSource,
     secrets: Mapping[str, str],
     root: Path,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Path:
     """Write the source into the stack's file. Returns the file.
 
@@ -95,7 +95,7 @@ def carry_out(
         draft = Path(scratch) / path.name
         draft.write_text(text, encoding="utf-8")
         places = {f'compose["{name}"]["sealed"]["{key}"]': value for key, value in secrets.items()}
-        stack_file.encrypt(draft, stack, root, places, say)
+        stack_file.encrypt(draft, stack, root, places, report)
         text = draft.read_text(encoding="utf-8")
     stack_file.replace_files({path: text})
     return path

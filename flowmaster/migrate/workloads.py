@@ -25,12 +25,12 @@ class Requests(writes.Requests, Protocol):
         """A decoded answer."""
 
 
-class Cluster:
+class Workloads:
     """The Deployments and Services of one project."""
 
-    def __init__(self, api: Requests, namespace: str, timeout: float, alive: Callable[[], None]) -> None:
+    def __init__(self, api: Requests, namespace: str, timeout: float, heartbeat: Callable[[], None]) -> None:
         """`timeout` are seconds for pods to start or end; `alive` is called now and then while they are waited for."""
-        self.api, self.namespace, self.timeout, self.alive = api, namespace, timeout, alive
+        self.api, self.namespace, self.timeout, self.heartbeat = api, namespace, timeout, heartbeat
 
     def addresses(self, objects: Mapping[str, str]) -> dict[str, str]:
         """ClusterIPs by service, of those that have a Service."""
@@ -47,12 +47,12 @@ class Cluster:
         if replicas == 0 and wanted:
             self._until_gone(wanted)
 
-    def ready(self, names: Iterable[str], most: float | None = None) -> None:
+    def ready(self, names: Iterable[str], timeout: float | None = None) -> None:
         """Wait until each Deployment runs, for so many seconds at most.
 
         :raises flowmaster.cluster.rollout.RolloutError: where one does not, with what it said last.
         """
-        patience = self.timeout if most is None else min(most, self.timeout)
+        patience = self.timeout if timeout is None else min(timeout, self.timeout)
         wait_for(self.api.get, self.namespace, set(names), patience, _quietly, sleep=self._pause)
 
     def _patch(self, name: str, replicas: int) -> None:
@@ -76,7 +76,7 @@ class Cluster:
                 self._pause(0)
 
     def _pause(self, _: float) -> None:
-        self.alive()
+        self.heartbeat()
         time.sleep(POLL_SECONDS)
 
     def _until_gone(self, names: list[str]) -> None:

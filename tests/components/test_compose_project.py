@@ -13,7 +13,7 @@ from components.compose_project import ComposeProject, ComposeProjectArgs
 from config.compose import Phase
 from config.errors import ConfigError
 from config.settings import Settings
-from flowmaster.compose import declared as declare
+from flowmaster.compose import desired
 from flowmaster.host import policy
 from tests.components.conftest import Recorder
 from tests.unit.compose.projects import DIGEST, one, project
@@ -27,13 +27,13 @@ SERVICES = one(
 )
 
 
-def declared(demo: Settings, phase: Phase, services: Any = SERVICES, **settings: Any) -> declare.Declared:
+def declared(demo: Settings, phase: Phase, services: Any = SERVICES, **settings: Any) -> desired.DesiredProject:
     read = project(services, settings={"phase": phase, **settings}, volumes={"data": {"name": "shop_data"}})
     stack = demo.stack.model_copy(update={"compose": {"shop": read}})
-    return declare.projects(Settings(name="demo", stack=stack, catalogue=demo.catalogue))["shop"]
+    return desired.desired_projects(Settings(name="demo", stack=stack, catalogue=demo.catalogue))["shop"]
 
 
-def run(what: declare.Declared, **how: Any) -> None:
+def run(what: desired.DesiredProject, **how: Any) -> None:
     @pulumi_test  # type: ignore[untyped-decorator]
     def program() -> pulumi.Output[object]:
         made = ComposeProject("shop", ComposeProjectArgs(declared=what, namespace="flowmaster", **how))
@@ -107,7 +107,7 @@ def test_what_cannot_be_translated_stays_in_docker(demo: Settings) -> None:
 
 def test_a_volume_that_could_not_come_back_is_refused(demo: Settings) -> None:
     bind = {"type": "bind", "source": "/srv/elsewhere", "target": "/data"}
-    with pytest.raises(ConfigError, match="lies at /srv/elsewhere, which is not the project's own"):
+    with pytest.raises(ConfigError, match="lies at /srv/elsewhere, which is outside the project"):
         declared(demo, Phase.SHADOW, one(volumes=[bind]))
     declared(demo, Phase.SHADOW, one(volumes=[{**bind, "read_only": True}]))
     declared(demo, Phase.SHADOW, one(volumes=[{**bind, "source": "/opt/shop/data"}]))

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from config.compose import ComposeProject
-from flowmaster.compose.result import Surroundings, Translation, finished
+from flowmaster.compose.result import Target, Translation, final_bodies
 from flowmaster.compose.source import read_source
 from flowmaster.compose.translate import translate
 from flowmaster.host import docker
@@ -226,7 +226,7 @@ def _compose_up(server: Server) -> None:
 def _translated(server: Server) -> Translation:
     found = docker.read_project(server.access, PROJECT, FOLDER)
     database = server.sh("kubectl --namespace databases get service arangodb --output jsonpath={.spec.clusterIP}")
-    around = Surroundings(
+    around = Target(
         namespace=NAMESPACE,
         registry="localhost:30500",
         external_hosts={database: "arangodb"},
@@ -237,7 +237,7 @@ def _translated(server: Server) -> Translation:
     )
     assert told == (), told
     # what the stack's file keeps of it, and nothing else, is what is translated
-    written = json.loads(json.dumps(record.plain_source(source)))
+    written = json.loads(json.dumps(record.source_as_yaml(source)))
     project = ComposeProject.model_validate({"folder": FOLDER, "source": written, "sealed": secrets})
     return translate(PROJECT, project, around)
 
@@ -259,7 +259,7 @@ def _apply(twin: Twin, server: Server, translation: Translation) -> None:
     listed = json.loads(server.sh(f"kubectl --namespace {NAMESPACE} get services --output json"))["items"]
     addresses = {item["metadata"]["name"]: item["spec"]["clusterIP"] for item in listed}
     by_service = {s: addresses[name] for s, name in translation.objects.items() if name in addresses}
-    done = [body for body in finished(translation, by_service) if body["kind"] == "Deployment"]
+    done = [body for body in final_bodies(translation, by_service) if body["kind"] == "Deployment"]
     assert len(done) == len(deployments)
     twin.exec(apply, text=yaml.safe_dump_all(done))
 

@@ -202,7 +202,7 @@ def is_accounted(path: str, became: set[str], refused: set[str]) -> bool:
 def test_any_key_is_in_the_result_or_in_the_refusals(project: ComposeProject) -> None:
     assert project.source is not None
     result = translate("shop", project, SURROUNDINGS)
-    became, refused = {entry.key for entry in result.became}, {entry.key for entry in result.refusals}
+    became, refused = {entry.key for entry in result.results}, {entry.key for entry in result.refusals}
     assert [path for path in said(project.source) if not is_accounted(path, became, refused)] == []
 
 

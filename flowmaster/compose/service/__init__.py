@@ -1,4 +1,4 @@
-"""The keys of a service, by what they are about. Imported in the order in which they are to be translated."""
+"""Translators of a service's keys, by topic. Keys are translated in the order of these imports."""
 
 from flowmaster.compose.service import process, lifecycle, resources, security, network, storage, constant_keys  # noqa: I001
 

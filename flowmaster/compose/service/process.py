@@ -1,14 +1,14 @@
-"""What runs in the container: image, command, environment, user."""
+"""Image, command, environment, user and other settings of the process."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from flowmaster.compose.context import Work, is_sealed
+from flowmaster.compose.context import ServiceBuilder, is_sealed
 from flowmaster.compose.key_registry import key
 from flowmaster.compose.result import Image
-from flowmaster.compose.units import is_label, literal
+from flowmaster.compose.units import escape_expansion, is_label
 
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 _NUMBERS = re.compile(r"(\d+)(?::(\d+))?")
@@ -18,20 +18,22 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @key("image", "the container's image, in the cluster's registry and by digest")
-def image(work: Work, value: Any) -> None:
-    """The image that runs, whatever its tag stands for today."""
-    if not work.entry.image:
-        work.refuse("image", f"{value}: docker has no image of it that runs", "start the service, and read it again")
+def image(builder: ServiceBuilder, value: Any) -> None:
+    """The running image, wherever its tag points now."""
+    if not builder.entry.image:
+        builder.refuse(
+            "image", f"{value}: no running container has this image", "start the service, and read the project again"
+        )
         return
-    found = image_of(str(value), work.entry.image, work.entry.digest, work.context.surroundings.registry)
-    work.context.images[work.name] = found
-    work.container["image"] = found.reference
-    work.container["imagePullPolicy"] = "IfNotPresent"
-    work.become("image", f"image {found.reference}")
+    found = image_of(str(value), builder.entry.image, builder.entry.digest, builder.context.target.registry)
+    builder.context.images[builder.name] = found
+    builder.container["image"] = found.reference
+    builder.container["imagePullPolicy"] = "IfNotPresent"
+    builder.record("image", f"image {found.reference}")
 
 
 def image_of(reference: str, identity: str, digest: str | None, registry: str) -> Image:
-    """A docker image as it is called in the cluster's registry: its own path, and a tag that says which one it is."""
+    """Name a docker image in the cluster's registry: its own path, and a tag made of its id."""
     path = reference.partition("@")[0]
     head, _, last = path.rpartition("/")
     path = f"{head}/{last.partition(':')[0]}" if head else f"library/{last.partition(':')[0]}"
@@ -39,205 +41,213 @@ def image_of(reference: str, identity: str, digest: str | None, registry: str) -
     if first == registry or first in _HUB:
         path = rest if "/" in rest or first == registry else f"library/{rest}"
     elif "." in first or ":" in first or first == "localhost":
-        # another registry's images must not meet those of the same path from elsewhere
+        # the registry's name keeps images of the same path apart
         path = f"{first.replace(':', '-')}/{rest}"
     tag = f"id-{identity.removeprefix('sha256:')[:12]}"
     return Image(docker=reference, id=identity, registry=f"{registry}/{path.lower()}:{tag}", digest=digest)
 
 
-@key("build", "", "always: the cluster runs images, it builds none")
-def build(work: Work, value: Any) -> None:
-    """Refused: nothing in the cluster builds it again."""
+@key("build", "", "always: the cluster does not build images")
+def build(builder: ServiceBuilder, value: Any) -> None:
+    """Refused: nothing in the cluster builds images."""
     del value
-    work.refuse(
+    builder.refuse(
         "build",
-        "the cluster runs images and builds none",
-        "give the image that was built a name (image: NAME) and take build out of the file, or into another one",
+        "the cluster does not build images",
+        "name the built image (image: NAME), and move build out of the file",
     )
 
 
-@key("entrypoint", "`command` of the container", "an empty one with no command")
-def entrypoint(work: Work, value: Any) -> None:
-    """Kubernetes calls it command. An empty one clears the image's, and then the command takes its place."""
+@key("entrypoint", "`command` of the container", "an empty one without command")
+def entrypoint(builder: ServiceBuilder, value: Any) -> None:
+    """`command` in Kubernetes. An empty entrypoint clears the image's, and the command takes its place."""
     words = [word for word in (value if isinstance(value, list) else [value]) if word != ""]
     if words:
-        work.container["command"] = [_word(work, "entrypoint", number, word) for number, word in enumerate(words)]
-        work.become("entrypoint", "command")
+        builder.container["command"] = [
+            _argument(builder, "entrypoint", number, word) for number, word in enumerate(words)
+        ]
+        builder.record("entrypoint", "command")
         return
-    given = work.keys.take("command")
+    given = builder.keys.pop("command")
     command = given if isinstance(given, list) else [given]
     if not given:
-        work.refuse("entrypoint", "is empty, and there is no command", "write a command")
-        work.become("command", "nothing: it is empty")
+        builder.refuse("entrypoint", "is empty, and there is no command", "add a command")
+        builder.record("command", "nothing: it is empty")
         return
-    work.container["command"] = [_word(work, "command", number, word) for number, word in enumerate(command)]
-    work.become("entrypoint", "command, which is the compose file's command: the image's entrypoint is cleared")
-    work.become("command", "command")
+    builder.container["command"] = [_argument(builder, "command", number, word) for number, word in enumerate(command)]
+    builder.record("entrypoint", "command, which is the compose file's command: the image's entrypoint is cleared")
+    builder.record("command", "command")
 
 
-@key("command", "`args` of the container; `command` where the entrypoint is cleared")
-def command(work: Work, value: Any) -> None:
-    """Kubernetes calls it args."""
+@key("command", "`args` of the container; `command` if the entrypoint is cleared")
+def command(builder: ServiceBuilder, value: Any) -> None:
+    """`args` in Kubernetes."""
     words = value if isinstance(value, list) else [value]
     if not words:
-        # as with docker: an empty command takes the image's place, which args cannot do without a command
-        work.refuse("command", "is empty, which would clear the image's own", "write the command that is wanted")
+        # docker replaces the image's command by the empty one, which empty args do not do in Kubernetes
+        builder.refuse("command", "is empty, which clears the image's command", "write the command to run")
         return
-    work.container["args"] = [_word(work, "command", number, word) for number, word in enumerate(words)]
-    work.become("command", "args")
+    builder.container["args"] = [_argument(builder, "command", number, word) for number, word in enumerate(words)]
+    builder.record("command", "args")
 
 
-def _word(work: Work, where: str, number: int, word: Any) -> str:
-    path = f"{work.keys.at(where)}[{number}]"
+def _argument(builder: ServiceBuilder, where: str, number: int, word: Any) -> str:
+    path = f"{builder.keys.path_of(where)}[{number}]"
     if not is_sealed(word):
-        return literal(work.context.readdressed(path, str(word)))
-    data = work.context.secret(path, word)
+        return escape_expansion(builder.context.replace_addresses(path, str(word)))
+    data = builder.context.secret(path, word)
     variable = f"COMPOSE_{where.upper()}_{number}"
     if data is not None:
-        work.env.append(_from_secret(work, variable, data))
-        work.tell(f"word {number} of {where} is a secret: the pod has it from a Secret, in {variable}")
+        builder.env.append(_from_secret(builder, variable, data))
+        builder.note(f"word {number} of {where} is a secret: the pod reads it from a Secret, as variable {variable}")
     return f"$({variable})"
 
 
-@key("environment", "`env`; secrets by `secretKeyRef` from the Secret `PROJECT-secrets`", "names Kubernetes refuses")
-def environment(work: Work, value: Any) -> None:
-    """Each variable, whether from the file or from an env file."""
+@key("environment", "`env`; secrets by `secretKeyRef` from the Secret `PROJECT-secrets`", "invalid names")
+def environment(builder: ServiceBuilder, value: Any) -> None:
+    """Variables of the file and of env files."""
     for name, given in sorted(value.items()):
         path = f"environment.{name}"
         if not _ENV_NAME.fullmatch(name):
-            work.refuse(path, "is no name that Kubernetes takes for a variable", "rename it")
+            builder.refuse(path, "is not a valid variable name in Kubernetes", "rename it")
         elif given is None:
-            work.become(path, "nothing: it is set nowhere, in docker neither")
+            builder.record(path, "nothing: it is not set, in docker either")
         elif is_sealed(given):
-            data = work.context.secret(work.keys.at(path), given)
+            data = builder.context.secret(builder.keys.path_of(path), given)
             if data is not None:
-                work.env.append(_from_secret(work, name, data))
-                work.become(path, f"env, from Secret {work.context.secret_name}")
+                builder.env.append(_from_secret(builder, name, data))
+                builder.record(path, f"env, from Secret {builder.context.secret_name}")
         else:
-            text = literal(work.context.readdressed(work.keys.at(path), str(given)))
-            work.env.append({"name": name, "value": text})
-            work.become(path, "env")
-    work.become("environment", "env")
+            text = escape_expansion(builder.context.replace_addresses(builder.keys.path_of(path), str(given)))
+            builder.env.append({"name": name, "value": text})
+            builder.record(path, "env")
+    builder.record("environment", "env")
 
 
-def _from_secret(work: Work, name: str, data: str) -> dict[str, Any]:
-    work.uses_secrets = True
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": work.context.secret_name, "key": data}}}
+def _from_secret(builder: ServiceBuilder, name: str, data: str) -> dict[str, Any]:
+    builder.uses_secrets = True
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": builder.context.secret_name, "key": data}}}
 
 
-@key("env_file", "`env`: docker compose has put its variables among `environment`")
-def env_file(work: Work, value: Any) -> None:
-    """Already read."""
+@key("env_file", "`env`: docker compose has added its variables to `environment`")
+def env_file(builder: ServiceBuilder, value: Any) -> None:
+    """Read by docker compose."""
     del value
-    work.become("env_file", "env: its variables are in environment")
+    builder.record("env_file", "env: its variables are in environment")
 
 
 @key("user", "`securityContext.runAsUser` and `runAsGroup`", "names instead of numbers")
-def user(work: Work, value: Any) -> None:
-    """Numbers only: the names are in the image, and Kubernetes does not look there."""
+def user(builder: ServiceBuilder, value: Any) -> None:
+    """Numbers only: Kubernetes does not resolve the names in the image."""
     match = _NUMBERS.fullmatch(str(value))
     if not match:
-        work.refuse(
+        builder.refuse(
             "user",
-            f"{value!r} is a name, and Kubernetes takes numbers only",
-            "write its number (`docker compose exec SERVICE id` tells it)",
+            f"{value!r} is a name, and Kubernetes accepts only numbers",
+            "write its number (shown by `docker compose exec SERVICE id`)",
         )
         return
-    work.security["runAsUser"] = int(match[1])
+    builder.security["runAsUser"] = int(match[1])
     if match[2] is not None:
-        work.security["runAsGroup"] = int(match[2])
-    work.become("user", "securityContext.runAsUser and runAsGroup")
+        builder.security["runAsGroup"] = int(match[2])
+    builder.record("user", "securityContext.runAsUser and runAsGroup")
 
 
 @key("group_add", "the pod's `securityContext.supplementalGroups`", "names instead of numbers")
-def group_add(work: Work, value: Any) -> None:
-    """Numbers only, as with the user."""
+def group_add(builder: ServiceBuilder, value: Any) -> None:
+    """Numbers only, as for `user`."""
     names = [str(group) for group in value if not str(group).isdigit()]
     if names:
-        work.refuse("group_add", f"{', '.join(names)}: Kubernetes takes numbers only", "write the groups' numbers")
+        builder.refuse("group_add", f"{', '.join(names)}: Kubernetes accepts only numbers", "write the groups' numbers")
         return
-    work.pod_security["supplementalGroups"] = [int(group) for group in value]
-    work.become("group_add", "securityContext.supplementalGroups")
+    builder.pod_security["supplementalGroups"] = [int(group) for group in value]
+    builder.record("group_add", "securityContext.supplementalGroups")
 
 
 @key("working_dir", "`workingDir`")
-def working_dir(work: Work, value: Any) -> None:
+def working_dir(builder: ServiceBuilder, value: Any) -> None:
     """The same."""
-    work.container["workingDir"] = str(value)
-    work.become("working_dir", "workingDir")
+    builder.container["workingDir"] = str(value)
+    builder.record("working_dir", "workingDir")
 
 
-@key("hostname", "the pod's `hostname`, and a name by which the others reach it", "what is no DNS label")
-def hostname(work: Work, value: Any) -> None:
-    """What the container calls itself."""
+@key("hostname", "the pod's `hostname`, and a name by which other services reach it", "what is not a DNS label")
+def hostname(builder: ServiceBuilder, value: Any) -> None:
+    """The host name within the container."""
     if not is_label(str(value)):
-        work.refuse("hostname", f"{value!r} is no DNS label", "lower-case letters, digits and '-', at most 63")
+        builder.refuse(
+            "hostname", f"{value!r} is not a DNS label", "use lower-case letters, digits and '-', at most 63"
+        )
         return
-    work.pod["hostname"] = str(value)
-    work.become("hostname", "hostname")
+    builder.pod["hostname"] = str(value)
+    builder.record("hostname", "hostname")
 
 
-@key("container_name", "a name by which the others reach it; pods are named by Kubernetes")
-def container_name(work: Work, value: Any) -> None:
-    """A name for the others; `docker logs NAME` becomes `kubectl logs deployment/OBJECT`."""
-    work.become("container_name", f"host name {value} for the others; the Deployment is {work.object}")
+@key("container_name", "a name by which other services reach it; Kubernetes names the pods")
+def container_name(builder: ServiceBuilder, value: Any) -> None:
+    """A name for other services. `docker logs NAME` becomes `kubectl logs deployment/OBJECT`."""
+    builder.record("container_name", f"host name {value} for other services; the Deployment is {builder.object}")
 
 
-@key("init", "`shareProcessNamespace`: the pause process is number 1 and buries the dead")
-def init(work: Work, value: Any) -> None:
-    """Docker puts an init process before the program; a pod that shares its processes has one."""
+@key("init", "`shareProcessNamespace`: the pause process is PID 1 and reaps zombies")
+def init(builder: ServiceBuilder, value: Any) -> None:
+    """Docker adds an init process. A pod with a shared process namespace has one, the pause process."""
     if value:
-        work.pod["shareProcessNamespace"] = True
-    work.become("init", "shareProcessNamespace" if value else "nothing: that is how a pod is")
+        builder.pod["shareProcessNamespace"] = True
+    builder.record("init", "shareProcessNamespace" if value else "nothing: the default of a pod")
 
 
 @key("stdin_open", "`stdin`")
-def stdin_open(work: Work, value: Any) -> None:
+def stdin_open(builder: ServiceBuilder, value: Any) -> None:
     """The same."""
-    work.container["stdin"] = bool(value)
-    work.become("stdin_open", "stdin")
+    builder.container["stdin"] = bool(value)
+    builder.record("stdin_open", "stdin")
 
 
 @key("tty", "`tty`")
-def tty(work: Work, value: Any) -> None:
+def tty(builder: ServiceBuilder, value: Any) -> None:
     """The same."""
-    work.container["tty"] = bool(value)
-    work.become("tty", "tty")
+    builder.container["tty"] = bool(value)
+    builder.record("tty", "tty")
 
 
 @key("platform", "`nodeSelector` for system and architecture")
-def platform(work: Work, value: Any) -> None:
-    """Only nodes that can run it. The variant of an architecture is the image's own affair."""
+def platform(builder: ServiceBuilder, value: Any) -> None:
+    """Restrict the pod to nodes that can run it. Kubernetes has no label for the variant of an architecture."""
     system, _, architecture = str(value).partition("/")
     architecture = architecture.partition("/")[0]
     selector = {"kubernetes.io/os": system}
     if architecture:
         selector["kubernetes.io/arch"] = _ARCHITECTURES.get(architecture, architecture)
-    work.pod["nodeSelector"] = selector
-    work.become("platform", "nodeSelector")
+    builder.pod["nodeSelector"] = selector
+    builder.record("platform", "nodeSelector")
 
 
-@key("labels", "annotations of the pod; who watches docker by them sees none", "secrets; names no pod can have")
-def labels(work: Work, value: Any) -> None:
-    """Free text for tools that watch docker. Kubernetes' labels are short words, so they become annotations."""
-    _annotate(work, "labels", value)
-    work.tell("labels became annotations: what watches docker by them (a proxy, an updater) does not see the pods")
+@key("labels", "annotations of the pod; tools that watch docker's labels do not see them", "secrets; invalid names")
+def labels(builder: ServiceBuilder, value: Any) -> None:
+    """Labels become annotations, since values of Kubernetes' labels are short."""
+    _annotate(builder, "labels", value)
+    builder.note(
+        "labels became annotations: tools that watch docker's labels (a proxy, an updater) do not see the pods"
+    )
 
 
-@key("annotations", "annotations of the pod", "secrets; names no pod can have")
-def pod_annotations(work: Work, value: Any) -> None:
+@key("annotations", "annotations of the pod", "secrets; invalid names")
+def pod_annotations(builder: ServiceBuilder, value: Any) -> None:
     """The same."""
-    _annotate(work, "annotations", value)
+    _annotate(builder, "annotations", value)
 
 
-def _annotate(work: Work, where: str, value: Any) -> None:
+def _annotate(builder: ServiceBuilder, where: str, value: Any) -> None:
     for name, given in sorted(value.items()):
         path = f"{where}.{name}"
         if is_sealed(given):
-            work.refuse(path, "seems to be a secret, and annotations can be read", "take it out, or rename it")
+            builder.refuse(
+                path, "seems to be a secret, and annotations are stored in the clear", "remove it, or rename it"
+            )
         elif not _ANNOTATION.fullmatch(name):
-            work.refuse(path, "is no name that an annotation can have", "rename it, or take it out")
+            builder.refuse(path, "is not a valid annotation name", "rename it, or remove it")
         else:
-            work.annotations[name] = str(given if given is not None else "")
-            work.become(path, "annotation of the pod")
-    work.become(where, "annotations of the pod")
+            builder.annotations[name] = str(given if given is not None else "")
+            builder.record(path, "annotation of the pod")
+    builder.record(where, "annotations of the pod")

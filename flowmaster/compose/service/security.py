@@ -1,10 +1,10 @@
-"""What it may do: privileges, capabilities, kernel settings, namespaces of the node."""
+"""Privileges, capabilities, sysctls and namespaces of the node."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flowmaster.compose.context import Work
+from flowmaster.compose.context import ServiceBuilder
 from flowmaster.compose.key_registry import key
 
 SAFE_SYSCTLS = frozenset(
@@ -23,105 +23,107 @@ SAFE_SYSCTLS = frozenset(
         "net.ipv4.tcp_wmem",
     }
 )
-"""What a kubelet allows every pod, as of Kubernetes 1.34."""
+"""The sysctls that a kubelet allows every pod (Kubernetes 1.34)."""
 
 
 @key("read_only", "`readOnlyRootFilesystem`")
-def read_only(work: Work, value: Any) -> None:
+def read_only(builder: ServiceBuilder, value: Any) -> None:
     """The same."""
-    work.security["readOnlyRootFilesystem"] = bool(value)
-    work.become("read_only", "securityContext.readOnlyRootFilesystem")
+    builder.security["readOnlyRootFilesystem"] = bool(value)
+    builder.record("read_only", "securityContext.readOnlyRootFilesystem")
 
 
 @key("cap_add", "`capabilities.add`")
-def cap_add(work: Work, value: Any) -> None:
-    """Kubernetes calls them without CAP_; containerd's own set is docker's."""
-    work.security.setdefault("capabilities", {})["add"] = _capabilities(value)
-    work.become("cap_add", "securityContext.capabilities.add")
+def cap_add(builder: ServiceBuilder, value: Any) -> None:
+    """Kubernetes omits the prefix CAP_. containerd's default set is that of docker."""
+    builder.security.setdefault("capabilities", {})["add"] = _capabilities(value)
+    builder.record("cap_add", "securityContext.capabilities.add")
 
 
 @key("cap_drop", "`capabilities.drop`")
-def cap_drop(work: Work, value: Any) -> None:
-    """The same the other way."""
-    work.security.setdefault("capabilities", {})["drop"] = _capabilities(value)
-    work.become("cap_drop", "securityContext.capabilities.drop")
+def cap_drop(builder: ServiceBuilder, value: Any) -> None:
+    """As `cap_add`."""
+    builder.security.setdefault("capabilities", {})["drop"] = _capabilities(value)
+    builder.record("cap_drop", "securityContext.capabilities.drop")
 
 
 def _capabilities(value: Any) -> list[str]:
     return sorted({str(name).upper().removeprefix("CAP_") for name in value})
 
 
-@key("privileged", "`privileged`, and told: it may do to the node whatever root may")
-def privileged(work: Work, value: Any) -> None:
-    """The same, word for word."""
+@key("privileged", "`privileged`, with a note: the container has root's rights on the node")
+def privileged(builder: ServiceBuilder, value: Any) -> None:
+    """The same."""
     if value:
-        work.security["privileged"] = True
-        work.tell("is privileged: it may do to the node whatever root may, as with docker")
-    work.become("privileged", "securityContext.privileged")
+        builder.security["privileged"] = True
+        builder.note("is privileged: it has root's rights on the node, as in docker")
+    builder.record("privileged", "securityContext.privileged")
 
 
 @key(
     "security_opt",
     "`no-new-privileges`: `allowPrivilegeEscalation: false`; `seccomp` and `apparmor` `unconfined`: profiles of that "
     "type",
-    "profiles of one's own, SELinux labels, `systempaths`",
+    "custom profiles, SELinux labels, `systempaths`",
 )
-def security_opt(work: Work, value: Any) -> None:
-    """Each option by itself."""
+def security_opt(builder: ServiceBuilder, value: Any) -> None:
+    """Security options, one by one."""
     for number, option in enumerate(value):
         path = f"security_opt[{number}]"
         name, _, setting = str(option).replace("=", ":", 1).partition(":")
         if name == "no-new-privileges":
-            work.security["allowPrivilegeEscalation"] = setting.lower() == "false"
-            work.become(path, "securityContext.allowPrivilegeEscalation")
+            builder.security["allowPrivilegeEscalation"] = setting.lower() == "false"
+            builder.record(path, "securityContext.allowPrivilegeEscalation")
         elif name == "seccomp" and setting == "unconfined":
-            work.security["seccompProfile"] = {"type": "Unconfined"}
-            work.become(path, "securityContext.seccompProfile")
+            builder.security["seccompProfile"] = {"type": "Unconfined"}
+            builder.record(path, "securityContext.seccompProfile")
         elif name == "apparmor" and setting in ("unconfined", "docker-default"):
             kind = "Unconfined" if setting == "unconfined" else "RuntimeDefault"
-            work.security["appArmorProfile"] = {"type": kind}
-            work.become(path, "securityContext.appArmorProfile")
+            builder.security["appArmorProfile"] = {"type": kind}
+            builder.record(path, "securityContext.appArmorProfile")
         else:
-            work.refuse(path, f"{option}: pods know it not", "take it out; a profile must be on the node already")
-    work.become("security_opt", "securityContext")
+            builder.refuse(
+                path, f"{option}: pods have no such option", "remove it; a profile must be installed on the node"
+            )
+    builder.record("security_opt", "securityContext")
 
 
 @key("sysctls", "the pod's `securityContext.sysctls`: " + ", ".join(f"`{n}`" for n in sorted(SAFE_SYSCTLS)), "others")
-def sysctls(work: Work, value: Any) -> None:
-    """Those that a kubelet allows every pod."""
+def sysctls(builder: ServiceBuilder, value: Any) -> None:
+    """The sysctls that a kubelet allows every pod."""
     given = value if isinstance(value, dict) else dict(str(entry).partition("=")[::2] for entry in value)
     for name, setting in sorted(given.items()):
         path = f"sysctls.{name}"
         if name in SAFE_SYSCTLS:
-            work.pod_security.setdefault("sysctls", []).append({"name": name, "value": str(setting)})
-            work.become(path, "securityContext.sysctls")
+            builder.pod_security.setdefault("sysctls", []).append({"name": name, "value": str(setting)})
+            builder.record(path, "securityContext.sysctls")
         else:
-            work.refuse(
+            builder.refuse(
                 path,
-                "the kubelet allows pods no such kernel setting",
-                "set it for the whole node, or allow it (allowedUnsafeSysctls) and write a Deployment by hand",
+                "the kubelet does not allow pods this sysctl",
+                "set it on the node, or allow it (allowedUnsafeSysctls) and write your own Deployment",
             )
-    work.become("sysctls", "securityContext.sysctls")
+    builder.record("sysctls", "securityContext.sysctls")
 
 
 @key("pid", "`host`: `hostPID`", "another container's")
-def pid(work: Work, value: Any) -> None:
-    """The node's processes."""
+def pid(builder: ServiceBuilder, value: Any) -> None:
+    """Access to the node's processes."""
     if value == "host":
-        work.pod["hostPID"] = True
-        work.tell("sees the node's processes, as with docker")
-        work.become("pid", "hostPID")
+        builder.pod["hostPID"] = True
+        builder.note("sees the node's processes, as in docker")
+        builder.record("pid", "hostPID")
     else:
-        work.refuse("pid", f"{value}: pods do not share processes with others", "take it out")
+        builder.refuse("pid", f"{value}: pods do not share processes with others", "remove it")
 
 
-@key("ipc", "`host`: `hostIPC`; `private` and `shareable`: as a pod has it", "another container's")
-def ipc(work: Work, value: Any) -> None:
-    """The node's shared memory."""
+@key("ipc", "`host`: `hostIPC`; `private` and `shareable`: the default of a pod", "another container's")
+def ipc(builder: ServiceBuilder, value: Any) -> None:
+    """Access to the node's shared memory."""
     if value == "host":
-        work.pod["hostIPC"] = True
-        work.become("ipc", "hostIPC")
+        builder.pod["hostIPC"] = True
+        builder.record("ipc", "hostIPC")
     elif value in ("private", "shareable"):
-        work.become("ipc", "nothing: each pod has its own")
+        builder.record("ipc", "nothing: a pod has its own")
     else:
-        work.refuse("ipc", f"{value}: pods do not share memory with others", "take it out")
+        builder.refuse("ipc", f"{value}: pods do not share memory with others", "remove it")

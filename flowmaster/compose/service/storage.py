@@ -1,4 +1,4 @@
-"""What it keeps: volumes, bind mounts, memory, configs and secrets as files."""
+"""Volumes, bind mounts, memory, configs, secrets and logs."""
 
 from __future__ import annotations
 
@@ -6,110 +6,110 @@ import hashlib
 from typing import Any, Literal
 
 from config.compose import ComposeVolume
-from flowmaster.compose.context import Context, Work
+from flowmaster.compose.context import Context, ServiceBuilder
 from flowmaster.compose.coverage import Keys
 from flowmaster.compose.key_registry import key
 from flowmaster.compose.result import Volume
-from flowmaster.compose.units import WordError, quantity, size, slug
+from flowmaster.compose.units import UnitError, quantity, size, slug
 
-_OF_THE_SERVER = ("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/usr", "/var/lib/docker", "/var/lib/kubelet",
+_SYSTEM_PATHS = ("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/usr", "/var/lib/docker", "/var/lib/kubelet",
                   "/var/lib/rancher", "/var/run")  # fmt: skip
-_TOO_MUCH = frozenset(
+_TOO_BROAD_PATHS = frozenset(
     {"/", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/tmp", "/var", "/var/lib", "/var/log"}  # noqa: S108
 )
-_CLOCK = frozenset({"/etc/localtime", "/etc/timezone"})
-"""What many a container takes from its server, to know the time of day."""
+_TIMEZONE_FILES = frozenset({"/etc/localtime", "/etc/timezone"})
+"""Files of the server that containers mount for their time zone."""
 _SHM = "/dev/shm"  # noqa: S108  a mount point
 
 
 @key(
     "volumes",
-    "named, anonymous and bind: PersistentVolumeClaims with the data copied, owner and mode kept; `tmpfs`: `emptyDir` "
-    "in memory; `/etc/localtime` and `/etc/timezone`, read-only: the node's own",
-    "the docker socket and other paths of the server itself; paths within each other; propagation; other types",
+    "named, anonymous and bind: PersistentVolumeClaims with a copy of the data, owner and mode kept; `tmpfs`: "
+    "in-memory `emptyDir`; `/etc/localtime` and `/etc/timezone`, read-only: those of the node",
+    "the docker socket and other system paths; nested paths; propagation; other types",
 )
-def volumes(work: Work, value: Any) -> None:
-    """Each mount, as `docker compose config` writes them out."""
+def volumes(builder: ServiceBuilder, value: Any) -> None:
+    """Mounts, in the long form of `docker compose config`."""
     for number, given in enumerate(value):
-        keys = Keys(work.account, work.keys.at(f"volumes[{number}]"), given)
-        kind, target = str(keys.take("type") or ""), str(keys.take("target", "mountPath") or "")
-        work.account.become(keys.at("type"), kind)
-        keys.take("consistency", "nothing: it is for docker on a Mac")
-        read_only = bool(keys.take("read_only", "readOnly"))
+        keys = Keys(builder.coverage, builder.keys.path_of(f"volumes[{number}]"), given)
+        kind, target = str(keys.pop("type") or ""), str(keys.pop("target", "mountPath") or "")
+        builder.coverage.record(keys.path_of("type"), kind)
+        keys.pop("consistency", "nothing: it concerns docker on macOS")
+        read_only = bool(keys.pop("read_only", "readOnly"))
         if kind == "tmpfs":
-            _tmpfs_volume(work, keys, target)
+            _tmpfs_volume(builder, keys, target)
         elif kind in ("volume", "bind"):
-            _stored(work, keys, kind, target, read_only)
+            _mount_volume(builder, keys, kind, target, read_only)
         else:
-            keys.refuse("type", f"{kind!r} is nothing that a pod can mount", "use a volume or a bind mount")
+            keys.refuse("type", f"{kind!r} cannot be mounted by a pod", "use a volume or a bind mount")
         if kind not in ("tmpfs", "volume", "bind"):
             for name in list(keys):
-                keys.take(name, "nothing: its type is refused")
+                keys.pop(name, "nothing: its type is refused")
         for name in ("bind", "volume", "tmpfs", "image"):
-            if keys.peek(name) == {}:
-                keys.take(name, "nothing: it is empty")
-        keys.close()
-    work.become("volumes", "volumes and volumeMounts")
+            if keys.get(name) == {}:
+                keys.pop(name, "nothing: it is empty")
+        keys.refuse_remaining()
+    builder.record("volumes", "volumes and volumeMounts")
 
 
-def _stored(work: Work, keys: Keys, kind: str, target: str, read_only: bool) -> None:
-    source = str(keys.take("source") or "")
+def _mount_volume(builder: ServiceBuilder, keys: Keys, kind: str, target: str, read_only: bool) -> None:
+    source = str(keys.pop("source") or "")
     mount: dict[str, Any] = {"mountPath": target}
     if read_only:
         mount["readOnly"] = True
     if kind == "bind":
-        inner = keys.below("bind")
-        inner.take("create_host_path", "nothing: the path is there, or nothing would be copied")
-        if inner.take("selinux", "nothing: what is copied keeps its attributes"):
-            work.tell(f"{target}: SELinux labels are copied as they are")
+        inner = keys.pop_mapping("bind")
+        inner.pop("create_host_path", "nothing: the path exists, since it is copied")
+        if inner.pop("selinux", "nothing: the copy keeps its attributes"):
+            builder.note(f"{target}: SELinux labels are copied unchanged")
         for name in ("propagation", "recursive"):
             if name in inner:
-                inner.refuse(name, "mounts within are not seen in the copy", "take it out")
-        inner.close()
-        if source in _CLOCK:
-            _clock(work, keys, source, mount)
+                inner.refuse(name, "nested mounts are not part of the copy", "remove it")
+        inner.refuse_remaining()
+        if source in _TIMEZONE_FILES:
+            _mount_timezone_file(builder, keys, source, mount)
             return
     else:
-        inner = keys.below("volume")
-        inner.take("nocopy", "nothing: the data is there already")
-        inner.take("labels", "nothing: docker's labels of a volume")
-        if subpath := inner.take("subpath", "subPath"):
+        inner = keys.pop_mapping("volume")
+        inner.pop("nocopy", "nothing: the data exists already")
+        inner.pop("labels", "nothing: labels of docker's volume")
+        if subpath := inner.pop("subpath", "subPath"):
             mount["subPath"] = str(subpath)
-        inner.close()
-    volume = use_volume(work, keys.at("source"), source, read_only)
+        inner.refuse_remaining()
+    volume = use_volume(builder, keys.path_of("source"), source, read_only)
     if volume is not None:
-        _mount(work, volume.name, {"persistentVolumeClaim": {"claimName": volume.claim}}, mount)
-        work.account.become(keys.at("source"), f"PersistentVolumeClaim {volume.claim}")
+        _mount(builder, volume.name, {"persistentVolumeClaim": {"claimName": volume.claim}}, mount)
+        builder.coverage.record(keys.path_of("source"), f"PersistentVolumeClaim {volume.claim}")
 
 
-def _clock(work: Work, keys: Keys, source: str, mount: dict[str, Any]) -> None:
-    _mount(work, slug(source), {"hostPath": {"path": source, "type": "File"}}, {**mount, "readOnly": True})
-    work.account.become(keys.at("source"), "hostPath: the node's own, read-only")
+def _mount_timezone_file(builder: ServiceBuilder, keys: Keys, source: str, mount: dict[str, Any]) -> None:
+    _mount(builder, slug(source), {"hostPath": {"path": source, "type": "File"}}, {**mount, "readOnly": True})
+    builder.coverage.record(keys.path_of("source"), "hostPath: the node's file, read-only")
 
 
-def use_volume(work: Work, path: str, source: str, read_only: bool) -> Volume | None:
-    """The project's volume for a source, used by this service; None where it is refused."""
-    context = work.context
+def use_volume(builder: ServiceBuilder, path: str, source: str, read_only: bool) -> Volume | None:
+    """Return the project's volume for a source, and add this service to it; None if it is refused."""
+    context = builder.context
     entry = context.source.volumes.get(source)
     if entry is None:
-        work.account.refuse(path, f"{source or 'an anonymous volume'}: docker has no such volume or path",
-                            "start the project, so that it is made, and read it again")  # fmt: skip
+        builder.coverage.refuse(path, f"{source or 'an anonymous volume'}: docker has no such volume or path",
+                            "start the project, so that docker creates it, and read the project again")  # fmt: skip
         return None
-    if not _allowed(work, path, source, entry):
+    if not _allowed(builder, path, source, entry):
         return None
     name = volume_name(context, source)
     before = context.volumes.get(source)
     storage = context.settings.storage
-    work.writes = work.writes or not read_only
+    builder.writes = builder.writes or not read_only
     kind: Literal["directory", "file"] = "file" if entry.kind == "file" else "directory"
     if kind == "file" and storage.storage_class:
-        work.account.refuse(path, f"{source} is a file, and a storage class makes folders", "mount its folder")
+        builder.coverage.refuse(path, f"{source} is a file, but storage classes provide folders", "mount its folder")
         return None
     context.volumes[source] = Volume(
         name=name,
         source_path=entry.path,
         target_path="" if storage.storage_class else f"{storage.path.rstrip('/')}/{context.project}/{name}",
-        services=tuple(sorted({*(before.services if before else ()), work.name})),
+        services=tuple(sorted({*(before.services if before else ()), builder.name})),
         read_only=read_only and (before is None or before.read_only),
         kind=kind,
         claim=slug(f"{context.project}-{name}"),
@@ -117,23 +117,23 @@ def use_volume(work: Work, path: str, source: str, read_only: bool) -> Volume | 
     return context.volumes[source]
 
 
-def _allowed(work: Work, path: str, source: str, entry: ComposeVolume) -> bool:
+def _allowed(builder: ServiceBuilder, path: str, source: str, entry: ComposeVolume) -> bool:
     place = entry.path.rstrip("/") or "/"
     own = not source.startswith("/")
     reason = ""
     if entry.kind in ("socket", "other"):
-        reason = f"{place} is no file and no folder"
-    elif not own and (place in _TOO_MUCH or any(f"{place}/".startswith(f"{part}/") for part in _OF_THE_SERVER)):
-        reason = f"{place} belongs to the server itself, and a copy of it would be of no use"
+        reason = f"{place} is neither a file nor a folder"
+    elif not own and (place in _TOO_BROAD_PATHS or any(f"{place}/".startswith(f"{part}/") for part in _SYSTEM_PATHS)):
+        reason = f"{place} is a system path of the server, of which a copy is useless"
     if reason:
-        work.account.refuse(path, reason, "take it out; what it is needed for must be done in another way")
+        builder.coverage.refuse(path, reason, "remove it, and replace what the service needs it for")
         return False
-    for name, other in work.context.source.volumes.items():
+    for name, other in builder.context.source.volumes.items():
         there = other.path.rstrip("/")
         if name != source and (f"{place}/".startswith(f"{there}/") or f"{there}/".startswith(f"{place}/")):
-            work.account.refuse(
+            builder.coverage.refuse(
                 path,
-                f"{place} and {there} lie within each other: as two copies they would part",
+                f"{place} and {there} are nested: their copies would diverge",
                 "mount the outer one everywhere, or move one of them",
             )
             return False
@@ -141,42 +141,42 @@ def _allowed(work: Work, path: str, source: str, entry: ComposeVolume) -> bool:
 
 
 def volume_name(context: Context, source: str) -> str:
-    """A volume's name in the cluster; where two would have the same, both say which they are."""
+    """Return a volume's name in the cluster, with a hash if two volumes would have the same name."""
     name = slug(source)
     if sum(slug(other) == name for other in context.source.volumes) > 1:
         return f"{name[:54].rstrip('-')}-{hashlib.sha256(source.encode()).hexdigest()[:6]}"
     return name
 
 
-def _mount(work: Work, name: str, source: dict[str, Any], mount: dict[str, Any]) -> None:
-    if all(volume["name"] != name for volume in work.volumes):
-        work.volumes.append({"name": name, **source})
-    work.mounts.append({"name": name, **mount})
+def _mount(builder: ServiceBuilder, name: str, source: dict[str, Any], mount: dict[str, Any]) -> None:
+    if all(volume["name"] != name for volume in builder.volumes):
+        builder.volumes.append({"name": name, **source})
+    builder.mounts.append({"name": name, **mount})
 
 
-def _memory(work: Work, target: str, limit: int | None, read_only: bool = False) -> None:
+def _mount_memory(builder: ServiceBuilder, target: str, limit: int | None, read_only: bool = False) -> None:
     source: dict[str, Any] = {"medium": "Memory"}
     if limit:
         source["sizeLimit"] = quantity(limit)
     mount: dict[str, Any] = {"mountPath": target}
     if read_only:
         mount["readOnly"] = True
-    _mount(work, f"memory-{slug(target)}"[:63].rstrip("-"), {"emptyDir": source}, mount)
+    _mount(builder, f"memory-{slug(target)}"[:63].rstrip("-"), {"emptyDir": source}, mount)
 
 
-def _tmpfs_volume(work: Work, keys: Keys, target: str) -> None:
-    inner = keys.below("tmpfs")
-    limit = inner.take("size", "sizeLimit")
-    if inner.take("mode", "nothing: everybody may write there") is not None:
-        work.tell(f"{target}: the mode of the folder in memory is 0777 in a pod")
-    inner.close()
-    keys.take("source", "nothing: memory has no source")
-    _memory(work, target, size(limit) if limit is not None else None)
+def _tmpfs_volume(builder: ServiceBuilder, keys: Keys, target: str) -> None:
+    inner = keys.pop_mapping("tmpfs")
+    limit = inner.pop("size", "sizeLimit")
+    if inner.pop("mode", "nothing: it is writable for everybody") is not None:
+        builder.note(f"{target}: the mode of the in-memory folder is 0777 in a pod")
+    inner.refuse_remaining()
+    keys.pop("source", "nothing: a tmpfs has no source")
+    _mount_memory(builder, target, size(limit) if limit is not None else None)
 
 
-@key("tmpfs", "`emptyDir` in memory, of that size; its mode is 0777", "`uid` and `gid`; options that are none")
-def tmpfs(work: Work, value: Any) -> None:
-    """Folders in memory."""
+@key("tmpfs", "`emptyDir` in memory, of that size; its mode is 0777", "`uid` and `gid`; unknown options")
+def tmpfs(builder: ServiceBuilder, value: Any) -> None:
+    """In-memory folders."""
     for number, entry in enumerate(value if isinstance(value, list) else [value]):
         target, _, options = str(entry).partition(":")
         limit: int | None = None
@@ -185,107 +185,113 @@ def tmpfs(work: Work, value: Any) -> None:
             name, _, setting = option.partition("=")
             try:
                 limit = size(setting) if name == "size" else limit
-            except WordError as err:
-                work.refuse(f"tmpfs[{number}]", str(err), "write a size such as 64m")
+            except UnitError as err:
+                builder.refuse(f"tmpfs[{number}]", str(err), "write a size such as 64m")
             read_only = read_only or name == "ro"
             if name == "mode":
-                work.tell(f"{target}: the mode of the folder in memory is 0777 in a pod")
+                builder.note(f"{target}: the mode of the in-memory folder is 0777 in a pod")
             elif name in ("noexec", "nosuid", "nodev"):
-                work.tell(f"{target}: a folder in memory has no {name} in a pod")
+                builder.note(f"{target}: an in-memory folder has no {name} in a pod")
             elif name not in ("size", "ro", "rw", "exec", "suid", "dev"):
-                work.refuse(f"tmpfs[{number}]", f"{option}: a pod's memory has no such option", "take it out")
-        _memory(work, target, limit, read_only)
-    work.become("tmpfs", "emptyDir in memory")
+                builder.refuse(
+                    f"tmpfs[{number}]", f"{option}: an in-memory folder of a pod has no such option", "remove it"
+                )
+        _mount_memory(builder, target, limit, read_only)
+    builder.record("tmpfs", "emptyDir in memory")
 
 
-@key("shm_size", f"`emptyDir` in memory at `{_SHM}`, of that size; 64 MiB where it is not given, in docker and here")
-def shm_size(work: Work, value: Any) -> None:
-    """Shared memory."""
-    _memory(work, _SHM, size(value))
-    work.become("shm_size", f"emptyDir in memory at {_SHM}")
+@key("shm_size", f"`emptyDir` in memory at `{_SHM}`, of that size; 64 MiB by default, in docker and here")
+def shm_size(builder: ServiceBuilder, value: Any) -> None:
+    """Size of the shared memory."""
+    _mount_memory(builder, _SHM, size(value))
+    builder.record("shm_size", f"emptyDir in memory at {_SHM}")
 
 
 @key("configs", "inline: a ConfigMap; from a file: a volume of that file, copied", "external ones; `uid` and `gid`")
-def configs(work: Work, value: Any) -> None:
-    """Files that are not the image's."""
+def configs(builder: ServiceBuilder, value: Any) -> None:
+    """Config files."""
     for number, given in enumerate(value):
-        keys = Keys(work.account, work.keys.at(f"configs[{number}]"), given)
-        source = str(keys.take("source"))
-        entry = work.context.source.configs.get(source, {})
-        target = str(keys.take("target", "mountPath") or f"/{source}")
+        keys = Keys(builder.coverage, builder.keys.path_of(f"configs[{number}]"), given)
+        source = str(keys.pop("source"))
+        entry = builder.context.source.configs.get(source, {})
+        target = str(keys.pop("target", "mountPath") or f"/{source}")
         text = entry.get("content")
         if isinstance(text, str):
-            _inline(work, keys, source, target, text)
+            _mount_inline_config(builder, keys, source, target, text)
         else:
-            _file(work, keys, source, target, entry)
-        keys.close()
-    work.become("configs", "files in the pod")
+            _mount_file(builder, keys, source, target, entry)
+        keys.refuse_remaining()
+    builder.record("configs", "files in the pod")
 
 
-def _inline(work: Work, keys: Keys, source: str, target: str, text: str) -> None:
+def _mount_inline_config(builder: ServiceBuilder, keys: Keys, source: str, target: str, text: str) -> None:
     item: dict[str, Any] = {"key": slug(source), "path": slug(source)}
-    mode = keys.take("mode", "mode of the file")
+    mode = keys.pop("mode", "mode of the file")
     item["mode"] = int(str(mode), 8) if isinstance(mode, str) else int(mode if mode is not None else 0o444)
     for name in ("uid", "gid"):
-        if str(keys.take(name, "nothing: root's") or "0") != "0":
-            keys.refuse(name, "files of a ConfigMap are root's", "take it out; anybody may read it")
-    work.context.config_maps[slug(source)] = work.context.readdressed(keys.path, text)
-    volume = {"configMap": {"name": f"{work.context.project}-configs", "items": [item]}}
+        if str(keys.pop(name, "nothing: the owner is root") or "0") != "0":
+            keys.refuse(name, "files of a ConfigMap belong to root", "remove it; everybody may read the file")
+    builder.context.config_maps[slug(source)] = builder.context.replace_addresses(keys.path, text)
+    volume = {"configMap": {"name": f"{builder.context.project}-configs", "items": [item]}}
     mount = {"mountPath": target, "subPath": item["path"], "readOnly": True}
-    _mount(work, f"config-{slug(source)}-{number_of(work)}", volume, mount)
-    work.account.become(keys.at("source"), f"ConfigMap {work.context.project}-configs")
+    _mount(builder, f"config-{slug(source)}-{_mount_count(builder)}", volume, mount)
+    builder.coverage.record(keys.path_of("source"), f"ConfigMap {builder.context.project}-configs")
 
 
-def number_of(work: Work) -> int:
-    """How many mounts there are already: what keeps apart two mounts of one config with different modes."""
-    return len(work.mounts)
+def _mount_count(builder: ServiceBuilder) -> int:
+    """Return the number of mounts so far, which keeps two mounts of one config apart."""
+    return len(builder.mounts)
 
 
-@key("secrets", "from a file: a volume of that file, copied, at `/run/secrets/NAME`", "external ones, and variables'")
-def secrets(work: Work, value: Any) -> None:
-    """Secret files. Those of variables are made by docker compose from its own environment, which is not here."""
+@key(
+    "secrets",
+    "from a file: a volume of that file, copied, at `/run/secrets/NAME`",
+    "external ones; those from variables",
+)
+def secrets(builder: ServiceBuilder, value: Any) -> None:
+    """Secret files. Secrets from variables come from docker compose's own environment, which cannot be read here."""
     for number, given in enumerate(value):
-        keys = Keys(work.account, work.keys.at(f"secrets[{number}]"), given)
-        source = str(keys.take("source"))
-        target = str(keys.take("target", "mountPath") or source)
+        keys = Keys(builder.coverage, builder.keys.path_of(f"secrets[{number}]"), given)
+        source = str(keys.pop("source"))
+        target = str(keys.pop("target", "mountPath") or source)
         target = target if target.startswith("/") else f"/run/secrets/{target}"
-        _file(work, keys, source, target, work.context.source.secrets.get(source, {}))
-        keys.close()
-    work.become("secrets", "files in the pod")
+        _mount_file(builder, keys, source, target, builder.context.source.secrets.get(source, {}))
+        keys.refuse_remaining()
+    builder.record("secrets", "files in the pod")
 
 
-def _file(work: Work, keys: Keys, source: str, target: str, entry: Any) -> None:
+def _mount_file(builder: ServiceBuilder, keys: Keys, source: str, target: str, entry: Any) -> None:
     for name in ("uid", "gid", "mode"):
-        keys.take(name, "nothing: docker compose takes no notice of it for files either")
+        keys.pop(name, "nothing: docker compose ignores it for files too")
     path = entry.get("file")
     if not path:
-        keys.account.refuse(
-            keys.at("source"),
-            f"{source} comes from no file",
-            "write it into a file and name that, or make it a variable of the service",
+        keys.coverage.refuse(
+            keys.path_of("source"),
+            f"{source} does not come from a file",
+            "store it in a file, or pass it as a variable of the service",
         )
         return
-    volume = use_volume(work, keys.at("source"), str(path), read_only=True)
+    volume = use_volume(builder, keys.path_of("source"), str(path), read_only=True)
     if volume is not None:
         claim = {"persistentVolumeClaim": {"claimName": volume.claim}}
-        _mount(work, volume.name, claim, {"mountPath": target, "readOnly": True})
-        keys.account.become(keys.at("source"), f"PersistentVolumeClaim {volume.claim}")
+        _mount(builder, volume.name, claim, {"mountPath": target, "readOnly": True})
+        keys.coverage.record(keys.path_of("source"), f"PersistentVolumeClaim {volume.claim}")
 
 
-@key("logging", "the kubelet's own log files: `kubectl logs`", "drivers that send logs elsewhere, or nowhere")
-def logging(work: Work, value: Any) -> None:
-    """The kubelet keeps and turns over what a container prints."""
-    keys = Keys(work.account, work.keys.at("logging"), value)
-    driver = keys.take("driver", "the kubelet's log files")
-    options = keys.below("options")
+@key("logging", "the kubelet's log files: `kubectl logs`", "drivers that send logs elsewhere, or drop them")
+def logging(builder: ServiceBuilder, value: Any) -> None:
+    """The kubelet keeps and rotates a container's output."""
+    keys = Keys(builder.coverage, builder.keys.path_of("logging"), value)
+    driver = keys.pop("driver", "the kubelet's log files")
+    options = keys.pop_mapping("options")
     if driver in (None, "json-file", "local", "journald"):
         for name in options:
-            options.take(name, "nothing: the kubelet turns its log files over at 10 MiB, and keeps five")
-        work.tell("its output is kept by the kubelet: five files of 10 MiB, read with kubectl logs")
-        work.become("logging", "the kubelet's log files")
+            options.pop(name, "nothing: the kubelet rotates log files at 10 MiB, and keeps five")
+        builder.note("the kubelet keeps its output: five files of 10 MiB, shown by kubectl logs")
+        builder.record("logging", "the kubelet's log files")
     else:
-        work.refuse("logging.driver", f"{driver}: pods' output stays on the node", "collect it from there")
+        builder.refuse("logging.driver", f"{driver}: the output of pods stays on the node", "collect it from there")
         for name in options:
-            options.take(name, "nothing: the driver is refused")
-    options.close()
-    keys.close()
+            options.pop(name, "nothing: the driver is refused")
+    options.refuse_remaining()
+    keys.refuse_remaining()

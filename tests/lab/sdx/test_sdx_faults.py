@@ -195,18 +195,18 @@ def test_of_two_runs_one_goes_on(server: Server) -> None:
     first = docker.Run(server.access, SDX, FOLDER, said.append)
     second = docker.Run(server.access, SDX, FOLDER, said.append)
     with first, second:
-        first.take(5)
+        first.acquire(5)
         with pytest.raises(RefusedError, match=r"sdx is being moved by \S+@\S+ \(process \d+\), which gave a sign"):
-            second.take(1)
+            second.acquire(1)
         assert "waiting: sdx is being moved by" in said[0]
         began = time.monotonic()
-        second.take(30)
+        second.acquire(30)
         assert time.monotonic() - began < 20
         with pytest.raises(RefusedError, match="another run is at work on sdx"):
-            first.ask("redirect", ports=[])
+            first.request("redirect", ports=[])
         with pytest.raises(RefusedError, match="another run is at work on sdx"):
             first.write_site("compose-sdx", "server { listen 18010; }")
-        second.alive()
+        second.heartbeat()
 
 
 def test_where_it_is_in_the_end_is_as_declared(operator: Operator) -> None:

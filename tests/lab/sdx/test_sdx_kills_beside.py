@@ -24,7 +24,7 @@ def test_killed_at_each_step_it_is_finished_by_the_next_run(
     killed(operator, server, begun, (before, after), range(1, count + 1), end=after, alone=False)
 
 
-@pytest.mark.parametrize("step", [steps.COPY, steps.READS, steps.OPEN])
+@pytest.mark.parametrize("step", [steps.COPY, steps.SERVE_READS, steps.OPEN])
 @pytest.mark.parametrize("way", [(CLUSTER, SHADOW), (SHADOW, CLUSTER)], ids=["backwards", "forwards"])
 def test_killed_at_a_step_it_can_be_taken_back(
     operator: Operator, server: Server, begun: list[Update], way: tuple[Phase, Phase], step: int

@@ -18,7 +18,7 @@ from flowmaster.cli import compose as verb
 from flowmaster.cli.main import EXIT_ERROR, main
 from flowmaster.cluster.errors import ApiError
 from flowmaster.cluster.external_services import external_hosts
-from flowmaster.compose.target import surroundings
+from flowmaster.compose.target import target_of
 from flowmaster.migrate import record
 from tests.unit.compose.projects import DATABASE, ID, IMAGE, NODE, Json, config, container, listed, one
 
@@ -57,11 +57,11 @@ def server(monkeypatch: pytest.MonkeyPatch, demo: Settings) -> Json:
     monkeypatch.setattr("flowmaster.host.access.access", lambda _: None)
     monkeypatch.setattr(verb, "_read", lambda *_: answer(state["services"]))
 
-    def carry_out(*what: Any) -> Path:
+    def write_source(*what: Any) -> Path:
         state["written"].append(what)
         return Path("Pulumi.demo.yaml")
 
-    monkeypatch.setattr(record, "carry_out", carry_out)
+    monkeypatch.setattr(record, "write_source", write_source)
     return state
 
 
@@ -128,7 +128,7 @@ def with_project(settings: Settings, **values: Any) -> Settings:
 
 def test_the_databases_addresses(demo: Settings) -> None:
     assert external_hosts(Services(), demo) == {DATABASE: "arangodb"}
-    around = surroundings(demo, {DATABASE: "arangodb"})
+    around = target_of(demo, {DATABASE: "arangodb"})
     assert (around.registry, around.namespace) == ("localhost:30500", "flowmaster")
     assert around.labels["app.kubernetes.io/part-of"] == "flowmaster"
 

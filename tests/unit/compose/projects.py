@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from config.compose import ComposeProject
-from flowmaster.compose.result import Surroundings, Translation
+from flowmaster.compose.result import Target, Translation
 from flowmaster.compose.source import read_source
 from flowmaster.compose.translate import translate
 
@@ -15,7 +15,7 @@ NODE = "10.77.0.2"
 DATABASE = "10.43.85.29"
 ID = "sha256:" + "72c620d361c7" + "0" * 52
 DIGEST = "sha256:" + "5" * 64
-SURROUNDINGS = Surroundings(
+SURROUNDINGS = Target(
     namespace="flowmaster",
     registry="localhost:30500",
     external_hosts={DATABASE: "arangodb"},

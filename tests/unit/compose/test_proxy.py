@@ -10,8 +10,8 @@ import pytest
 from config.compose import Phase
 from config.errors import UserError
 from flowmaster.compose import proxy
-from flowmaster.compose.proxy import Front, Side
-from flowmaster.compose.transfer import Moved, Published
+from flowmaster.compose.proxy import ProxyMode, Side
+from flowmaster.compose.transfer import PublishedPort, Transfer
 from flowmaster.host import nginx_tree, policy
 from flowmaster.migrate import steps
 from tests.unit.migrate.world import MOVED
@@ -24,7 +24,7 @@ ADDRESSES = {"backend": "10.43.0.9"}
     list(itertools.product(Side, (True, False), (True, False), (True, False))),
 )
 def test_the_text_says_who_answers_where(side: Side, opened: bool, own: bool, beside: bool) -> None:
-    text = proxy.text(MOVED, Front(side=side, open=opened, own=own, beside=beside), ADDRESSES)
+    text = proxy.site_text(MOVED, ProxyMode(side=side, writable=opened, own_ports=own, shadow_ports=beside), ADDRESSES)
     policy.check_site(MOVED.site, text)
     assert ("listen 8010;" in text, "listen 18010;" in text) == (own, beside)
     assert ("return 503;" in text) != opened
@@ -37,22 +37,22 @@ def test_the_text_says_who_answers_where(side: Side, opened: bool, own: bool, be
 
 
 def test_a_port_is_served_beside_itself_while_docker_holds_it() -> None:
-    assert Published(port=8010, service="x", target=1).beside == 18010
-    assert Published(port=60000, service="x", target=1).beside == 50000
+    assert PublishedPort(port=8010, service="x", target=1).shadow_port == 18010
+    assert PublishedPort(port=60000, service="x", target=1).shadow_port == 50000
 
 
 def test_what_is_moved_survives_the_state() -> None:
-    plain = MOVED.plain()
+    plain = MOVED.to_properties()
     plain["ports"] = [{**port, "port": float(port["port"])} for port in plain["ports"]]
-    assert Moved.of_plain(plain) == MOVED
+    assert Transfer.from_properties(plain) == MOVED
 
 
 @pytest.mark.parametrize(("here", "there"), list(itertools.product(Phase, Phase)))
 def test_a_way_leads_from_phase_to_phase(here: Phase, there: Phase) -> None:
-    way = steps.path(here, there)
+    way = steps.phase_changes(here, there)
     assert len(way) == abs(steps.ORDER.index(here) - steps.ORDER.index(there))
     assert not way or (way[0][0], way[-1][1]) == (here, there)
-    lines = list(steps.told(here, there, MOVED))
+    lines = list(steps.announce(here, there, MOVED))
     assert len([line for line in lines if " → " in line]) == len(way)
     assert len([line for line in lines if "users" in line]) == len(way)
 
@@ -69,7 +69,7 @@ def test_a_phase_is_left_out_forwards_only_where_that_is_said(here: Phase, there
 
 
 def test_how_long_writes_wait_is_told_by_the_size_of_the_volumes() -> None:
-    small, large = steps.standstill(MOVED), steps.standstill(replace(MOVED, bytes=10**9))
+    small, large = steps.expected_standstill(MOVED), steps.expected_standstill(replace(MOVED, bytes=10**9))
     assert small < 6
     assert 30 < large < 60
 

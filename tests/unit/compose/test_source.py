@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config.compose import ComposeSource
-from flowmaster.compose.source import SourceError, plain, read_source
+from flowmaster.compose.source import SourceError, read_source, unescape_dollars
 from tests.unit.compose.projects import (
     DIGEST,
     ID,
@@ -47,7 +47,7 @@ def test_what_runs_as_the_file_says_is_taken_word_for_word() -> None:
     source, secrets, told = read(services, volumes={"data": {"name": "shop_data"}})
     assert (secrets, told) == ({}, ())
     given = source.services["backend"]
-    assert given.keys == {**plain(services["backend"]), "entrypoint": None}
+    assert given.keys == {**unescape_dollars(services["backend"]), "entrypoint": None}
     assert (given.containers, given.image, given.digest) == (("shop-backend-1",), ID, DIGEST)
     assert source.volumes["data"].path == path_of("shop_data")
     assert source.node_address == SURROUNDINGS.node_address
@@ -71,7 +71,7 @@ CHANGES: dict[str, tuple[Callable[[Json], object], str, str, Any]] = {
     "a variable less": (
         lambda c: c["Config"].update(Env=["PATH=/bin", "PORT=8010"]),
         "environment",
-        "does not run",
+        "not set in the container",
         {"A": None},
     ),
     "a variable more": (
@@ -212,7 +212,7 @@ def test_secrets_do_not_get_into_what_is_told() -> None:
 def test_a_container_that_is_not_in_the_file() -> None:
     whole = config(one())
     stray = container("worker", one()["backend"], whole)
-    with pytest.raises(SourceError, match=r"(?s)shop-worker-1 is of service worker.*docker rm"):
+    with pytest.raises(SourceError, match=r"(?s)shop-worker-1 belongs to service worker.*docker rm"):
         read_source(whole, [container("backend", one()["backend"], whole), stray], [], {})
 
 
@@ -234,7 +234,7 @@ def test_a_service_that_nothing_runs() -> None:
 
 def test_an_image_that_is_gone() -> None:
     whole = config(one())
-    with pytest.raises(SourceError, match="which docker has no more"):
+    with pytest.raises(SourceError, match="which docker no longer has"):
         read_source(whole, [container("backend", one()["backend"], whole)], [], {}, {ID: None})
 
 
@@ -249,7 +249,7 @@ def test_containers_of_one_service_with_data_of_their_own() -> None:
     services = one(volumes=[{"type": "volume", "target": "/x"}], scale=2)
     whole = config(services)
     first = container("backend", services["backend"], whole)
-    with pytest.raises(SourceError, match="data of its own at /x"):
+    with pytest.raises(SourceError, match="its own data at /x"):
         read_source(whole, [first, {**first, "Name": "/shop-backend-2"}], listed([first]), {})
 
 

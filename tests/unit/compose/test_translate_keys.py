@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flowmaster.compose.key_registry import SERVICE_KEYS
-from flowmaster.compose.service.constant_keys import NOTED, REFUSED
+from flowmaster.compose.service.constant_keys import NO_EFFECT, REFUSED
 from tests.unit.compose.projects import DATABASE, DIGEST, NODE, Json, body, contained, one, pod, translated
 
 A_DAY = 86400
@@ -204,11 +204,11 @@ def test_a_check_that_is_switched_off_is_no_probe(check: Json) -> None:
     assert "readinessProbe" not in contained(result)
 
 
-@pytest.mark.parametrize("name", [*NOTED, "env_file"])
+@pytest.mark.parametrize("name", [*NO_EFFECT, "env_file"])
 def test_a_key_of_no_meaning_is_noted(name: str) -> None:
     result = translated(one(**{name: ["x"]}))
     assert result.refusals == ()
-    assert f"services.backend.{name}" in {found.key for found in result.became}
+    assert f"services.backend.{name}" in {found.key for found in result.results}
     assert set(contained(result)) == {"name", "image", "imagePullPolicy"}
 
 
@@ -216,7 +216,7 @@ def test_labels_and_annotations_are_annotations_of_the_pod() -> None:
     result = translated(one(labels={"com.example.rule": "Host(`a b`)"}, annotations={"note": "x"}))
     metadata = body(result, "Deployment")["spec"]["template"]["metadata"]
     assert metadata["annotations"] == {"com.example.rule": "Host(`a b`)", "note": "x"}
-    assert any("watches docker" in text for text in result.told)
+    assert any("watch docker" in text for text in result.notes)
 
 
 def test_a_word_of_the_command_that_is_a_secret_comes_from_the_secret() -> None:
@@ -241,7 +241,7 @@ def test_replicas(given: Json, wanted: int) -> None:
 def test_what_runs_is_kept_running_whatever_docker_would_do(policy: str) -> None:
     result = translated(one(restart=policy))
     assert result.refusals == ()
-    assert (policy == "always") is not any(text.startswith("backend: ") and "port" not in text for text in result.told)
+    assert (policy == "always") is not any(text.startswith("backend: ") and "port" not in text for text in result.notes)
 
 
 @pytest.mark.parametrize("condition", ["service_started", "service_healthy"])
@@ -252,13 +252,13 @@ def test_order_is_told(condition: str) -> None:
     }
     result = translated(services)
     assert result.refusals == ()
-    assert any("without waiting until db" in text for text in result.told)
+    assert any("without waiting until db" in text for text in result.notes)
 
 
 def test_every_key_that_the_translator_knows_is_tried_here() -> None:
     from tests.unit.compose import test_translate_network, test_translate_refusals, test_translate_storage
 
-    tried: set[Any] = {"restart", "scale", "depends_on", "labels", "annotations", "deploy", *NOTED}
+    tried: set[Any] = {"restart", "scale", "depends_on", "labels", "annotations", "deploy", *NO_EFFECT}
     for cases in (CONTAINER, POD):
         for given, _ in cases.values():
             tried |= set(given)

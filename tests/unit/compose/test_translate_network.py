@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowmaster.compose.result import Port, finished
+from flowmaster.compose.result import Port, final_bodies
 from tests.unit.compose.projects import Json, body, one, pod, translated
 
 TRIED = {"ports", "expose", "networks", "links", "container_name", "network_mode", "extra_hosts"}
@@ -41,7 +41,7 @@ def test_ports_of_the_server_and_of_the_service() -> None:
     assert sorted(ports(result)) == sorted([*((number, "TCP") for number in tcp), (53, "UDP")])
     named = {port["port"]: port for port in body(result, "Service")["spec"]["ports"]}
     assert named[99]["appProtocol"] == "http"
-    assert any("chose anew" in text for text in result.told)
+    assert any("random port" in text for text in result.notes)
 
 
 def test_names_lead_to_the_services_addresses() -> None:
@@ -56,7 +56,7 @@ def test_names_lead_to_the_services_addresses() -> None:
     result = translated(services)
     assert result.refusals == ()
     assert set(result.aliases["backend"]) == {"backend", "shop-main", "main", "api", "API.internal"}
-    bodies = finished(result, {"backend": "10.43.0.1", "web": "10.43.0.2"})
+    bodies = final_bodies(result, {"backend": "10.43.0.1", "web": "10.43.0.2"})
     web = next(b for b in bodies if b["kind"] == "Deployment" and b["metadata"]["name"] == "shop-web")
     assert web["spec"]["template"]["spec"]["hostAliases"] == [
         {"ip": "10.43.0.1", "hostnames": ["api", "api.internal", "backend", "main", "shop-main"]},
@@ -75,7 +75,7 @@ def test_names_of_another_network_stay_unknown() -> None:
     assert result.refusals == ()
     assert "backend" not in result.peers["web"]
     assert result.peers["proxy"]["api"] == "backend"
-    assert any("were apart" in text for text in result.told)
+    assert any("were separate" in text for text in result.notes)
 
 
 def test_links_are_names_for_one_service_alone() -> None:
@@ -86,7 +86,7 @@ def test_links_are_names_for_one_service_alone() -> None:
 
 def test_what_a_service_says_of_a_name_itself_goes_first() -> None:
     result = translated({"backend": BOTH["backend"], "web": BOTH["web"] | {"extra_hosts": ["backend=1.2.3.4"]}})
-    aliases = pod_of(finished(result, {"backend": "10.43.0.1"}), "shop-web")["hostAliases"]
+    aliases = pod_of(final_bodies(result, {"backend": "10.43.0.1"}), "shop-web")["hostAliases"]
     assert aliases[0] == {"ip": "1.2.3.4", "hostnames": ["backend"]}
     assert "backend" not in [name for entry in aliases[1:] for name in entry["hostnames"]]
 
@@ -100,12 +100,12 @@ def pod_of(bodies: tuple[Json, ...], name: str) -> Json:
 def test_a_name_for_two_services_is_refused() -> None:
     shared = {"networks": {"default": {"aliases": ["api"]}}}
     result = translated({"backend": BOTH["backend"] | shared, "web": BOTH["web"] | shared})
-    assert any("the name api leads to" in refusal.reason for refusal in result.refusals)
+    assert any("shares the name api with" in refusal.reason for refusal in result.refusals)
 
 
 def test_a_name_that_kubernetes_does_not_take() -> None:
     odd = {"back_end": IMAGE | {"expose": ["8010"]}, "web": BOTH["web"]}
-    assert any("nobody mentions it" in text for text in translated(odd).told)
+    assert any("no service uses it" in text for text in translated(odd).notes)
     odd["web"] = odd["web"] | {"environment": {"API": "http://back_end:8010"}}
     assert any("back_end" in refusal.reason for refusal in translated(odd).refusals)
 
@@ -114,7 +114,7 @@ def test_a_port_that_is_only_used_is_found() -> None:
     web = BOTH["web"] | {"environment": {"API": "http://backend:8010/x"}}
     result = translated({"backend": IMAGE, "web": web})
     assert ports(result) == [(8010, "TCP")]
-    assert any("used as backend:8010" in text for text in result.told)
+    assert any("used as backend:8010" in text for text in result.notes)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_digest_that_only_a_push_tells() -> None:
     image = replace(result.images["backend"], digest=None)
     assert image.reference == "localhost:30500/flowmaster/backend:id-72c620d361c7"
     digest = "sha256:" + "9" * 64
-    (done,) = finished(result, {}, {"backend": digest})
+    (done,) = final_bodies(result, {}, {"backend": digest})
     assert done["spec"]["template"]["spec"]["containers"][0]["image"] == f"localhost:30500/flowmaster/backend@{digest}"
     assert pod(result)["containers"][0]["image"] != done["spec"]["template"]["spec"]["containers"][0]["image"]
 

@@ -158,4 +158,4 @@ def test_two_folders_that_would_have_one_name() -> None:
 def test_logs_stay_with_the_kubelet() -> None:
     result = translated(one(logging={"driver": "json-file", "options": {"max-size": "10m"}}))
     assert result.refusals == ()
-    assert any("kubectl logs" in text for text in result.told)
+    assert any("kubectl logs" in text for text in result.notes)

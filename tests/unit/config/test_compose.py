@@ -44,7 +44,7 @@ def test_a_bad_word_is_named(case: str) -> None:
 def test_what_was_not_read_is_not_translated() -> None:
     project = ComposeProject(folder="/opt/shop")
     assert project.phase is Phase.DOCKER
-    with pytest.raises(ConfigError, match=r"(?s)not read yet.*flowmaster compose shop"):
+    with pytest.raises(ConfigError, match=r"(?s)has no source yet.*flowmaster compose shop"):
         translate("shop", project, SURROUNDINGS)
 
 

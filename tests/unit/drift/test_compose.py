@@ -10,9 +10,8 @@ from config.compose import Phase
 from config.settings import Settings
 from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import Finding
-from flowmaster.compose import declared as declare
-from flowmaster.compose import proxy
-from flowmaster.compose.declared import Declared
+from flowmaster.compose import desired, proxy
+from flowmaster.compose.desired import DesiredProject
 from flowmaster.drift import compose
 from flowmaster.host.nginx import ENABLED, File, HostState, Nginx
 from tests.unit.compose.projects import ID, one, project
@@ -22,14 +21,14 @@ PORTS = [{"target": 8010, "published": "8010", "protocol": "tcp", "mode": "ingre
 ADDRESSES = {"backend": "10.43.0.9"}
 
 
-def declared(demo: Settings, phase: Phase, **settings: Any) -> Declared:
+def declared(demo: Settings, phase: Phase, **settings: Any) -> DesiredProject:
     """A project of one service, to be in a phase."""
     found = project(
         one(ports=PORTS, environment={"LOG_LEVEL": "info", "SECRET_KEY": "shh-shh-shh-shh-shh-4711"}),
         settings={"phase": phase, **settings},
     )
     stack = demo.stack.model_copy(update={"compose": {"shop": found}})
-    return declare.projects(Settings(name="demo", stack=stack, catalogue=demo.catalogue))["shop"]
+    return desired.desired_projects(Settings(name="demo", stack=stack, catalogue=demo.catalogue))["shop"]
 
 
 def container(**more: Any) -> dict[str, Any]:
@@ -62,13 +61,13 @@ def state(phase: Phase, *containers: dict[str, Any], **more: Any) -> dict[str, A
     }
 
 
-def look(what: Declared, seen: dict[str, Any], text: str | None = None) -> list[Finding]:
+def look(what: DesiredProject, seen: dict[str, Any], text: str | None = None) -> list[Finding]:
     if text is None and what.in_cluster:
-        text = proxy.text(what.moved, proxy.SERVED[what.phase], ADDRESSES)
-    path = f"{ENABLED}/{what.moved.site}"
+        text = proxy.site_text(what.transfer, proxy.PROXY_MODES[what.phase], ADDRESSES)
+    path = f"{ENABLED}/{what.transfer.site}"
     files = {path: File(path=path, kind="file", content=text)} if text else {}
     host = HostState(address="", hostname="", nginx=Nginx(installed=True, running=True), files=files)
-    return compose.findings(what, seen, host, ADDRESSES, {what.moved.site: text or ""}, Masker())
+    return compose.findings(what, seen, host, ADDRESSES, {what.transfer.site: text or ""}, Masker())
 
 
 def told(found: list[Finding]) -> list[tuple[str, str, str]]:
@@ -151,12 +150,12 @@ def test_a_move_that_was_not_finished(demo: Settings) -> None:
 
 def test_nginx_before_it(demo: Settings) -> None:
     what = declared(demo, CLUSTER)
-    served = proxy.text(what.moved, proxy.SERVED[CLUSTER], ADDRESSES)
+    served = proxy.site_text(what.transfer, proxy.PROXY_MODES[CLUSTER], ADDRESSES)
     [changed] = look(what, state(CLUSTER, container(**STOPPED)), served.replace("3600s", "60s", 1))
     assert changed.path.endswith("proxy_send_timeout")
     host = HostState(address="", hostname="", nginx=Nginx(installed=True, running=True), files={})
     seen = state(CLUSTER, container(**STOPPED))
-    [gone] = compose.findings(what, seen, host, ADDRESSES, {what.moved.site: served}, Masker())
+    [gone] = compose.findings(what, seen, host, ADDRESSES, {what.transfer.site: served}, Masker())
     assert (gone.cls, gone.note) == ("drift", "nobody serves 8010")
 
 
@@ -172,7 +171,7 @@ def test_files_that_were_edited_or_are_gone(demo: Settings) -> None:
     path = "/opt/shop/compose.yaml"
     edited = source.model_copy(update={"files": {path: "0" * 64}})
     again = what.settings.model_copy(update={"source": edited})
-    known = Declared(name="shop", settings=again, translation=what.translation, moved=what.moved)
+    known = DesiredProject(name="shop", settings=again, translation=what.translation, transfer=what.transfer)
     for now, words in ((None, "is gone"), ("1" * 64, "was edited since")):
         files = {path: now} if now else {}
         [finding] = look(known, state(SHADOW, container(), files=files))

@@ -8,14 +8,14 @@ from typing import Any
 
 from config.compose import Phase
 from config.errors import UserError
-from flowmaster.compose.transfer import Data, Moved, Published
+from flowmaster.compose.transfer import DataVolume, PublishedPort, Transfer
 
 PORT, BESIDE = 8010, 18010
-MOVED = Moved(
+MOVED = Transfer(
     project="sdx",
     folder="/opt/sdx",
-    ports=(Published(port=PORT, service="backend", target=8010),),
-    data=(Data(name="data", docker="/docker", cluster="/cluster", services=("backend",), read_only=False),),
+    ports=(PublishedPort(port=PORT, service="backend", target=8010),),
+    data=(DataVolume(name="data", docker="/docker", cluster="/cluster", services=("backend",), read_only=False),),
     objects={"backend": "sdx-backend"},
     images={"backend": {"id": "sha256:1", "name": "localhost:30500/sdx:1", "digest": "sha256:2"}},
     checks={},
@@ -101,17 +101,17 @@ class World:
 
     # -- what is done
 
-    def take(self, seconds: float) -> dict[str, Any]:
+    def acquire(self, seconds: float) -> dict[str, Any]:
         self.noted = {}
         return dict(self.journal)
 
-    def next(self, **fields: Any) -> None:
+    def note_next(self, **fields: Any) -> None:
         self.noted.update(fields)
 
-    def note(self, **fields: Any) -> None:
+    def write_journal(self, **fields: Any) -> None:
         self._do("note", lambda: self.journal.update(fields))
 
-    def ask(self, do: str, **more: Any) -> Any:
+    def request(self, do: str, **more: Any) -> Any:
         return self._do(do, lambda: getattr(self, f"_{do}")(**more))
 
     def write_site(self, name: str, content: str, checks: Any = (), patience: float = 0) -> None:

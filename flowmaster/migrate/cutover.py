@@ -1,0 +1,215 @@
+"""One side takes over from the other: the same steps in both directions, each of which may be taken again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from config.compose import Phase
+from config.errors import UserError
+from flowmaster.compose import proxy
+from flowmaster.compose.proxy import ProxyMode, Side
+from flowmaster.migrate import steps
+from flowmaster.migrate.operations import Operations
+
+KEPT_COPIES = {Side.DOCKER: 2, Side.CLUSTER: 1}
+"""How many earlier states of a volume are kept on each side."""
+_RECOPIES = 3
+START_SECONDS = 45.0
+"""How long the other side may take to start while writes wait; it has started before."""
+
+
+class Cutover:
+    """One side takes over from the other."""
+
+    def __init__(self, operations: Operations, before: Side, after: Side) -> None:
+        self.operations, self.before, self.after = operations, before, after
+        self.server, self.transfer = operations.server, operations.transfer
+        self.copied: dict[str, str] = {}
+        self._started = False
+
+    @property
+    def steps(self) -> list[Callable[[], None]]:
+        """What each step does; the numbers are those of :mod:`flowmaster.migrate.steps`."""
+        return [
+            self._check_preconditions,
+            self._first_copy,
+            self._block_writes,
+            self._copy,
+            self._swap,
+            self._start_target,
+            self._serve_reads,
+            self._stop_source,
+            self._compare,
+            self._allow_writes,
+            self._finish,
+        ]
+
+    def _check_preconditions(self) -> None:
+        state = self.server.request("state")
+        if state["problem"]:
+            raise UserError(state["problem"], "the containers cannot be seen", "see `docker info` on the server")
+        self._refuse_stale_translation(state)
+        self.operations.smoke(self.before)
+        if self.after is Side.CLUSTER:
+            self.operations.wait_for_cluster_copy()
+        self.server.request("room", volumes=self.operations.volumes(self.before))
+        self.operations.record_outside_ports()
+
+    def _refuse_stale_translation(self, state: Mapping[str, Any]) -> None:
+        """What was translated has to be what runs; for the way back there only have to be containers."""
+        edited = [p for p, sha in self.transfer.files.items() if state["files"].get(p) not in (None, sha)]
+        missing = [p for p in self.transfer.files if p not in state["files"]]
+        there = {c["service"]: c for c in state["containers"]}
+        foreign = sorted(
+            c["name"]
+            for c in state["containers"]
+            if c["service"] not in self.transfer.objects and c["state"] == "running"
+        )
+        gone = sorted(set(self.transfer.objects) - there.keys())
+        other = sorted(
+            c["name"]
+            for c in state["containers"]
+            if c["service"] in self.transfer.images and c["image"] != self.transfer.images[c["service"]]["id"]
+        )
+        for names, found in (
+            (gone, "has no container any more"),
+            (missing, "is gone from the server"),
+            (edited, "was edited since it was translated"),
+            (foreign, "is a container of the project that was not translated"),
+            (other, "runs another image than was translated"),
+        ):
+            if names and (names is gone or self.after is Side.CLUSTER):
+                raise UserError(
+                    f"{', '.join(names)} {found}",
+                    "the cluster's copy would not be what docker runs",
+                    f"restore it, or read it again (`flowmaster compose {self.transfer.project}`) and preview",
+                )
+
+    def _first_copy(self) -> None:
+        self.server.note_next(copied=None)
+        self._stop_target()
+        answer = self.server.request("copy", volumes=self.operations.volumes(self.before))
+        for name, done in answer["volumes"].items():
+            self.operations.report(f"{name}: {done['copied']} files, {done['copiedBytes'] / 1e6:.1f} MB")
+
+    def _stop_target(self) -> None:
+        """The side that is to take over must not run on what is being replaced."""
+        if self.after is Side.CLUSTER:
+            self.operations.scale(0)
+        else:
+            self.server.request("stop")
+
+    def _block_writes(self) -> None:
+        if self.before is Side.CLUSTER and not self.server.request("state")["rules"]["hooks"]:
+            # nginx has to let go of the ports before docker can have them
+            self.operations.serve(ProxyMode(side=Side.CLUSTER, own_ports=True))
+        self.operations.redirect(on=True)
+        self.operations.writes_closed_at = time.monotonic()
+        self.operations.serve(ProxyMode(side=self.before, writable=False))
+        self._wait_for_drain()
+
+    def _wait_for_drain(self) -> None:
+        """Requests that nginx had passed on before are answered before anything else happens."""
+        addresses = self.operations.cluster.addresses(self.transfer.objects) if self.before is Side.CLUSTER else {}
+        known = [p for p in self.transfer.ports if self.before is Side.DOCKER or p.service in addresses]
+        self.server.request("drained", addresses=[proxy.upstream(p, self.before, addresses) for p in known])
+
+    def _copy(self) -> None:
+        answer = self.server.request("copy", volumes=self.operations.volumes(self.before), prove=True)
+        self.copied = {name: done["sha256"] for name, done in answer["volumes"].items()}
+        for name, done in answer["volumes"].items():
+            size = f"{done['bytes'] / 1e6:.1f} MB, {done['files']} files"
+            self.operations.report(f"{name}: {size}, each the same ({done['copied']} copied now)")
+
+    def _swap(self) -> None:
+        self.server.request("swap", volumes=self.operations.volumes(self.before), keep=KEPT_COPIES[self.after])
+        # not before: whoever goes on from here takes what is written down for what is in place
+        self.server.note_next(copied=self.copied)
+
+    def _start_target(self) -> None:
+        self._started = True
+        if self.after is Side.CLUSTER:
+            self.operations.scale(1)
+            self.operations.wait_for_cluster_copy(START_SECONDS)
+        else:
+            self.server.request("start", services=sorted(self.transfer.objects), patience=START_SECONDS)
+            self.operations.smoke(Side.DOCKER)
+
+    def _serve_reads(self) -> None:
+        if not self._started:
+            # another run had begun; the server may have been started again since
+            self._start_target()
+            self.operations.redirect(on=True)
+        self.operations.serve(ProxyMode(side=self.after, writable=False))
+        self._wait_for_drain()
+
+    def _stop_source(self) -> None:
+        if self.before is Side.DOCKER:
+            self.server.request("stop")
+        else:
+            self.operations.scale(0)
+
+    def _compare(self) -> None:
+        """What was written while the other side was being stopped is copied, too."""
+        for _ in range(_RECOPIES):
+            copied = self.copied or self.server.request("journal", what="alive").get("copied") or {}
+            if self.transfer.copied and set(copied) != {entry.name for entry in self.transfer.copied}:
+                changed = [entry.name for entry in self.transfer.copied]
+            else:
+                volumes = self.operations.volumes(self.before, sha256=copied)
+                changed = self.server.request("compare", volumes=volumes)["changed"]
+            if not changed:
+                return
+            self.operations.report(f"{', '.join(changed)} changed while {self.before} was stopped: copying again")
+            self._stop_target()
+            self._copy()
+            self._swap()
+            self._start_target()
+        raise UserError(
+            f"{', '.join(changed)} goes on changing though {self.before} stands still",
+            "somebody else writes into it",
+            "find out who (`fuser -vm` on the server), then run `pulumi up` again",
+        )
+
+    def _allow_writes(self) -> None:
+        self.operations.serve(ProxyMode(side=self.after, own_ports=self.after is Side.CLUSTER))
+        if self.operations.writes_closed_at is not None:
+            self.operations.standstill = round(time.monotonic() - self.operations.writes_closed_at, 2)
+            self.operations.report(f"writes had to wait for {self.operations.standstill:.1f} s")
+
+    def _finish(self) -> None:
+        if self.after is Side.CLUSTER:
+            self.operations.redirect(on=False)
+            try:
+                self.operations.check_outside_ports()
+            except UserError:
+                # beside its ports nginx was answered until now
+                self.operations.redirect(on=True)
+                raise
+            self.operations.serve(proxy.PROXY_MODES[Phase.CLUSTER])
+        else:
+            self.operations.scale(1)
+
+    def undo(self, step: int) -> None:
+        """Have the side serve that served before: it has everything, for nobody could write since."""
+        if self.before is Side.DOCKER:
+            state = self.server.request("state")
+            running = {c["service"] for c in state["containers"] if c["state"] == "running"}
+            if step >= steps.STOP or (not state["problem"] and set(self.transfer.objects) - running):
+                self.server.request("start", services=sorted(self.transfer.objects))
+                self.operations.smoke(Side.DOCKER)
+            self.operations.serve(proxy.PROXY_MODES[Phase.SHADOW])
+            self.operations.redirect(on=True)
+            self.operations.scale(1)
+            return
+        self.operations.scale(1)
+        self.operations.wait_for_cluster_copy()
+        if step >= steps.CLOSE and self.server.request("state")["rules"]["hooks"]:
+            # docker may have the ports by now
+            self.operations.serve(ProxyMode(side=Side.CLUSTER))
+        self.server.request("stop")
+        self.operations.serve(ProxyMode(side=Side.CLUSTER, own_ports=True))
+        self.operations.redirect(on=False)
+        self.operations.serve(proxy.PROXY_MODES[Phase.CLUSTER])
