@@ -6,12 +6,15 @@ import http.client
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPMessage
 from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import urlencode, urlsplit
 
+from flowmaster.cluster.credentials import Credential, Credentials, Pair
 from flowmaster.cluster.errors import ApiError, UnreachableError
 from flowmaster.cluster.kubeconfig import Access, access
+from flowmaster.cluster.transport import Connection, proxy_for, tls_context
 
 __all__ = ["Api", "ApiError", "Response", "UnreachableError", "connect", "identity"]
 
@@ -57,13 +60,20 @@ class Api:
         self.server = entry.server
         self._entry = entry
         self._timeout = timeout
-        address = urlsplit(entry.server)
-        self._host = address.hostname or ""
-        self._port = address.port or (443 if address.scheme == "https" else 80)
-        self._prefix = address.path.rstrip("/")
-        self._tls = entry.tls()
-        self._authorization = entry.authorization()
-        self._idle: list[http.client.HTTPConnection] = []
+        self._credentials = Credentials(entry)
+        self._certificate: Pair | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._idle: list[Connection] = []
+        try:
+            self._url = urlsplit(entry.server)
+            self._proxy = proxy_for(self._url, entry.cluster.get("proxy-url"))
+            known = self._url.port != 0 and self._url.scheme in ("http", "https")
+        except ValueError as err:
+            raise entry.unusable(str(err)) from err
+        if not known:
+            raise entry.unusable(f"server {entry.server} is not an address that starts with https:// or http://")
+        # What the kubeconfig gets wrong is found before anything is asked.
+        self._secure(self._credentials.get())
 
     def __enter__(self) -> Self:
         return self
@@ -96,12 +106,12 @@ class Api:
 
         :raises ApiError: with what the server said.
         """
-        target = self._prefix + path + (f"?{urlencode(parameters)}" if parameters else "")
-        response = self._answer(method, target, dict(headers or {}), body)
-        if response.status_code == 401 and self._entry.user.get("exec"):
-            # The token of a credential helper runs out; the helper knows how to get the next.
-            self._authorization = self._entry.authorization()
-            response = self._answer(method, target, dict(headers or {}), body)
+        target = self._url.path.rstrip("/") + path + (f"?{urlencode(parameters)}" if parameters else "")
+        credential = self._credentials.get()
+        response = self._answer(method, target, headers or {}, body, credential)
+        if response.status_code == 401 and self._credentials.renewable:
+            credential = self._credentials.renew(credential)
+            response = self._answer(method, target, headers or {}, body, credential)
         if response.status_code >= 400:
             raise ApiError(
                 f"the API server {self.server} refuses {method} {path}: {_words(response)}",
@@ -112,10 +122,15 @@ class Api:
             )
         return response
 
-    def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> Response:
-        headers.setdefault("Accept", "application/json")
-        if self._authorization:
-            headers["Authorization"] = self._authorization
+    def _answer(
+        self, method: str, target: str, headers: Parameters, body: bytes | None, credential: Credential
+    ) -> Response:
+        sent = HTTPMessage()
+        for name, value in ({"Accept": "application/json"} | dict(headers)).items():
+            sent[name] = value
+        for name, value in self._credentials.headers(credential):
+            sent[name] = value
+        self._secure(credential)
         while True:
             kept = bool(self._idle)
             try:
@@ -125,7 +140,7 @@ class Api:
             except (OSError, UnicodeError) as err:
                 raise self._unreachable(err) from err
             try:
-                connection.request(method, target, body, headers)
+                connection.request(method, target, body, sent)  # type: ignore[arg-type]  # a name may be there twice
                 answer = connection.getresponse()
                 content = answer.read()
             except (http.client.HTTPException, OSError) as err:
@@ -141,29 +156,27 @@ class Api:
                 self._idle.append(connection)
             return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
 
-    def _open(self) -> http.client.HTTPConnection:
-        proxy = self._proxy()
-        host, port = (proxy.hostname or "", proxy.port or 3128) if proxy else (self._host, self._port)
-        if self._tls is None:
-            plain = http.client.HTTPConnection(host, port, timeout=self._timeout)
-            plain.connect()
-            return plain
+    def _secure(self, credential: Credential) -> None:
+        """Have connections opened with the client certificate of these credentials, and give up those with another."""
+        if self._url.scheme != "https" or (self._tls and credential.certificate == self._certificate):
+            return
+        cluster = self._entry.cluster
+        authority = self._entry.content(cluster, "certificate-authority")
+        try:
+            tls = tls_context(authority, credential.certificate, verify=not cluster.get("insecure-skip-tls-verify"))
+        except (OSError, ValueError) as err:
+            # ssl.SSLError is an OSError; its text names the reason, the certificate itself is not repeated.
+            raise self._entry.unusable(f"its certificates: {err}") from err
+        self._tls, self._certificate = tls, credential.certificate
+        self.close()
+
+    def _open(self) -> Connection:
         name = self._entry.cluster.get("tls-server-name")
-        connection: http.client.HTTPSConnection
-        if name:
-            connection = _Renamed(host, port, timeout=self._timeout, context=self._tls)
-            connection.server_name = str(name)
-        else:
-            connection = http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._tls)
-        if proxy:
-            connection.set_tunnel(self._host, self._port)
+        connection = Connection(
+            self._url, self._timeout, tls=self._tls, name=str(name) if name else None, proxy=self._proxy
+        )
         connection.connect()
         return connection
-
-    def _proxy(self) -> Any:
-        """The proxy that the kubeconfig names for this cluster. The environment's proxies are for other things."""
-        named = self._entry.cluster.get("proxy-url")
-        return urlsplit(str(named)) if named else None
 
     def _unreachable(self, err: Exception) -> UnreachableError:
         words: dict[type[Exception], str] = {
@@ -179,22 +192,12 @@ class Api:
                 "nothing could be read, and nothing was changed",
                 "fetch the kubeconfig from the server again; after a reinstall its certificates are new",
             )
+        way = f" through {self._proxy}" if self._proxy else ""
         return UnreachableError(
-            f"the API server {self.server} does not answer: {reason}",
+            f"the API server {self.server} does not answer{way}: {reason}",
             "nothing could be read, and nothing was changed",
             "check that the server is up and KUBECONFIG names its address (`kubectl get --raw /readyz`)",
         )
-
-
-class _Renamed(http.client.HTTPSConnection):
-    """A connection to a server whose certificate carries another name than its address (`tls-server-name`)."""
-
-    server_name = ""
-
-    def connect(self) -> None:
-        http.client.HTTPConnection.connect(self)
-        context: ssl.SSLContext = self._context  # type: ignore[attr-defined]
-        self.sock = context.wrap_socket(self.sock, server_hostname=self.server_name)
 
 
 def connect(cluster: Target) -> Api:

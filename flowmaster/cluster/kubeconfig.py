@@ -1,19 +1,14 @@
-"""Kubeconfig files: which server a context means, and with which credentials it is entered.
+"""Kubeconfig files, read as kubectl reads them: which server a context names, and how to log in there.
 
-Read here rather than by a client library because every `flowmaster drift` starts with it: the libraries take longer
-to import than the server takes to answer.
+Source: client-go's `tools/clientcmd` (loader, validation and merge rules). docs/speed.md has the figures of the client
+libraries, and why none of them is used.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import os
-import ssl
-import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +16,17 @@ from typing import Any
 from config.errors import closest
 from flowmaster.cluster.errors import ApiError
 
-EXEC_TIMEOUT = 60
-"""Seconds that a credential helper may take; it may have to wait for a person."""
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+_FILES = {"cluster": ("certificate-authority",), "user": ("client-certificate", "client-key", "tokenFile")}
+"""Fields that name a file, relative to the kubeconfig that they stand in."""
+
+Documents = list[tuple[Path, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Access:
-    """One context: the server's address and everything needed to be let in."""
+    """One context: the URL of the server, and everything needed to log in. Paths are relative to nothing any more."""
 
     context: str
     server: str
@@ -35,86 +34,22 @@ class Access:
     cluster: Mapping[str, Any] = field(repr=False)
     user: Mapping[str, Any] = field(repr=False)
 
-    def authorization(self) -> str | None:
-        """The value of the Authorization header, if the credentials are of that kind.
+    def content(self, entry: Mapping[str, Any], name: str) -> bytes | None:
+        """The PEM text that `NAME-data` carries or the file `NAME` holds; None where there is neither.
 
-        :raises ApiError: where a token file cannot be read or a credential helper fails.
+        :raises ApiError: where it cannot be read.
         """
-        user = self.user
-        if user.get("tokenFile"):
-            try:
-                return f"Bearer {self._path(user['tokenFile']).read_text().strip()}"
-            except OSError as err:
-                raise self._unusable(f"tokenFile {user['tokenFile']}: {err.strerror}") from err
-        if user.get("token"):
-            return f"Bearer {user['token']}"
-        if user.get("username"):
-            pair = f"{user['username']}:{user.get('password', '')}"
-            return f"Basic {base64.b64encode(pair.encode()).decode()}"
-        if user.get("exec"):
-            token = self._helper().get("token")
-            return f"Bearer {token}" if token else None
-        if user.get("auth-provider"):
-            raise self._unusable("auth-provider was removed from Kubernetes; use a credential helper (exec)")
-        return None
-
-    def tls(self) -> ssl.SSLContext | None:
-        """How the connection is secured: the server is always verified, unless the kubeconfig says not to.
-
-        :raises ApiError: where a certificate or key cannot be read.
-        """
-        if not self.server.startswith("https:"):
-            return None
         try:
-            authority = self._blob(self.cluster, "certificate-authority")
-            context = ssl.create_default_context(cadata=authority.decode() if authority else None)
-            if self.cluster.get("insecure-skip-tls-verify"):
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-            certificate, key = self._client_certificate()
-            if certificate and key:
-                with _as_file(certificate) as first, _as_file(key) as second:
-                    context.load_cert_chain(first, second)
-        except (OSError, ValueError) as err:
-            # ssl.SSLError is an OSError; its text names the reason, the certificate itself is not repeated.
-            raise self._unusable(f"its certificates: {err}") from err
-        return context
+            if entry.get(f"{name}-data"):
+                return base64.b64decode(entry[f"{name}-data"])
+            return Path(entry[name]).read_bytes() if entry.get(name) else None
+        except OSError as err:
+            raise self.unusable(f"{name} {entry[name]}: {err.strerror}") from err
+        except (TypeError, ValueError) as err:
+            raise self.unusable(f"{name}-data is not Base64") from err
 
-    def _client_certificate(self) -> tuple[bytes | None, bytes | None]:
-        certificate = self._blob(self.user, "client-certificate")
-        if certificate is None and self.user.get("exec") and not self.user.get("token"):
-            status = self._helper()
-            pair = status.get("clientCertificateData"), status.get("clientKeyData")
-            return tuple(part.encode() if part else None for part in pair)  # type: ignore[return-value]
-        return certificate, self._blob(self.user, "client-key")
-
-    def _blob(self, entry: Mapping[str, Any], name: str) -> bytes | None:
-        if entry.get(f"{name}-data"):
-            return base64.b64decode(entry[f"{name}-data"])
-        return self._path(entry[name]).read_bytes() if entry.get(name) else None
-
-    def _path(self, name: str) -> Path:
-        return self.source.parent / Path(name).expanduser()
-
-    def _helper(self) -> dict[str, Any]:
-        spec = self.user["exec"]
-        environment = {**os.environ, **{entry["name"]: entry["value"] for entry in spec.get("env") or ()}}
-        version = spec.get("apiVersion", "client.authentication.k8s.io/v1")
-        question = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
-        environment["KUBERNETES_EXEC_INFO"] = json.dumps(question)
-        command = [spec["command"], *(spec.get("args") or ())]
-        try:
-            result = subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=True, timeout=EXEC_TIMEOUT
-            )
-            return dict(json.loads(result.stdout)["status"])
-        except subprocess.CalledProcessError as err:
-            words = " ".join(err.stderr.split())[-200:]
-            raise self._unusable(f"credential helper {command[0]} ended with {err.returncode}: {words}") from err
-        except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as err:
-            raise self._unusable(f"credential helper {command[0]}: {type(err).__name__}") from err
-
-    def _unusable(self, words: str) -> ApiError:
+    def unusable(self, words: str) -> ApiError:
+        """The error for an entry that leads nowhere."""
         return ApiError(
             f"{self.source}: context {self.context!r} is not usable: {words}",
             "the server would not let anybody in this way",
@@ -125,13 +60,17 @@ class Access:
 def files() -> list[Path]:
     """The kubeconfigs in force, as for kubectl: those of `KUBECONFIG`, or `~/.kube/config`."""
     named = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    return [Path(part).expanduser() for part in named or ["~/.kube/config"]]
+    return [Path(part).expanduser() for part in dict.fromkeys(named) or ["~/.kube/config"]]
 
 
 def access(context: str, sources: list[Path] | None = None) -> Access:
-    """What the kubeconfigs say about a context; of an entry that is there twice, the first counts.
+    """What the kubeconfigs say about a context.
 
-    :raises ApiError: where there is no kubeconfig, none with this context, or what it names is not there.
+    Of an entry that several files have, the first file's counts as a whole, and files that are not there are passed
+    over, as kubectl does.
+
+    :raises ApiError: where there is no kubeconfig, none with this context, what it names is not there, or kubectl would
+        not use it either.
     """
     sources = files() if sources is None else sources
     present = [path for path in sources if path.is_file()]
@@ -146,17 +85,48 @@ def access(context: str, sources: list[Path] | None = None) -> Access:
             f"this stack is for that cluster and no other; contexts there: {', '.join(contexts) or 'none'}",
             "set KUBECONFIG to the kubeconfig of this cluster, or correct flowmaster:cluster.context",
         )
-    _, chosen = contexts[context]
-    source, cluster = _referred(documents, "clusters", "cluster", chosen.get("cluster"), context)
+    source, chosen = contexts[context]
+    _, cluster = _referred(documents, "clusters", "cluster", chosen.get("cluster"), context)
     user: Mapping[str, Any] = {}
     if chosen.get("user"):
         source, user = _referred(documents, "users", "user", chosen["user"], context)
-    return Access(context, str(cluster.get("server", "")), source, cluster, user)
+    server = str(cluster.get("server") or "").strip()
+    found = Access(context, server if "://" in server else f"http://{server}", source, cluster, user)
+    if problem := _problem(server, cluster, user):
+        raise found.unusable(problem)
+    return found
 
 
-def _referred(
-    documents: list[tuple[Path, Mapping[str, Any]]], section: str, key: str, name: Any, context: str
-) -> tuple[Path, Mapping[str, Any]]:
+def _problem(server: str, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> str | None:
+    """Why kubectl would not use this context, if it would not."""
+    proxy = str(cluster.get("proxy-url") or "")
+    has_certificate = user.get("client-certificate") or user.get("client-certificate-data")
+    helper = user.get("exec")
+    impersonates = any(user.get(key) for key in ("as-uid", "as-groups", "as-user-extra"))
+    authority = cluster.get("certificate-authority") or cluster.get("certificate-authority-data")
+    problems = {
+        "its cluster has no server": not server,
+        "proxy-url is not one of http, https or socks5": proxy
+        and not proxy.startswith(("http://", "https://", "socks5://")),
+        "insecure-skip-tls-verify is set beside a certificate-authority; one of them is wrong": authority
+        and cluster.get("insecure-skip-tls-verify"),
+        "client-certificate has no client-key": has_certificate
+        and not (user.get("client-key") or user.get("client-key-data")),
+        "token and username are both there, and only one of them can be sent": user.get("token")
+        and (user.get("username") or user.get("password")),
+        "exec and auth-provider are both there": helper and user.get("auth-provider"),
+        "exec has no command": helper is not None and not (helper or {}).get("command"),
+        "as-uid, as-groups or as-user-extra is set without `as`": impersonates and not user.get("as"),
+    }
+    for entry, name in (
+        (cluster, "certificate-authority"),
+        *((user, name) for name in ("client-certificate", "client-key") if has_certificate),
+    ):
+        problems[f"{name} and {name}-data are both there"] = entry.get(name) and entry.get(f"{name}-data")
+    return next((words for words, found in problems.items() if found), None)
+
+
+def _referred(documents: Documents, section: str, key: str, name: Any, context: str) -> tuple[Path, Mapping[str, Any]]:
     entries = _named(documents, section, key)
     if name not in entries:
         raise ApiError(
@@ -167,17 +137,30 @@ def _referred(
     return entries[name]
 
 
-def _named(
-    documents: list[tuple[Path, Mapping[str, Any]]], section: str, key: str
-) -> dict[str, tuple[Path, Mapping[str, Any]]]:
+def _named(documents: Documents, section: str, key: str) -> dict[str, tuple[Path, Mapping[str, Any]]]:
     found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     for path, document in documents:
         try:
-            for entry in document.get(section) or ():
-                found.setdefault(str(entry["name"]), (path, entry.get(key) or {}))
+            entries = {str(entry["name"]): _located(path, key, entry.get(key) or {}) for entry in document[section]}
+            if len(entries) < len(document[section]):
+                raise _no_kubeconfig(path, f"a name is there twice in {section}, which kubectl refuses, too")
         except (TypeError, KeyError, AttributeError) as err:
+            if document.get(section) is None:
+                continue
             raise _no_kubeconfig(path, f"not a kubeconfig ({section} is not a list of names)") from err
+        for name, entry in entries.items():
+            found.setdefault(name, (path, entry))
     return found
+
+
+def _located(path: Path, key: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The entry with each file that it names as an absolute path; so, too, a helper's command that is a path."""
+    folder = path.absolute().parent
+    located = {name: str(folder / entry[name]) for name in _FILES.get(key, ()) if entry.get(name)}
+    helper = entry.get("exec") if key == "user" else None
+    if helper and os.sep in str(helper.get("command", "")):
+        return {**entry, **located, "exec": {**helper, "command": str(folder / helper["command"])}}
+    return {**entry, **located}
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -190,31 +173,16 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise _no_kubeconfig(path, err.strerror or "cannot be read") from err
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise _no_kubeconfig(path, "not valid YAML") from err
+    # An empty file is a kubeconfig without entries for kubectl.
+    document = {} if document is None else document
     if not isinstance(document, Mapping):
         raise _no_kubeconfig(path, "not a kubeconfig (a mapping is expected)")
     return document
 
 
 def _no_kubeconfig(path: Path, words: str) -> ApiError:
-    return ApiError(
-        f"{path}: {words}",
-        "it says where the cluster is and with which key to enter",
-        "set KUBECONFIG to the kubeconfig of the server (K3s: /etc/rancher/k3s/k3s.yaml)",
-    )
-
-
-@contextmanager
-def _as_file(content: bytes) -> Iterator[str]:
-    """A file name for a key that must not be on disk: in memory where the system can, else private and short-lived."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("key", os.MFD_CLOEXEC)
-        try:
-            os.write(descriptor, content)
-            yield f"/proc/self/fd/{descriptor}"
-        finally:
-            os.close(descriptor)
-    else:
-        with tempfile.NamedTemporaryFile() as stream:
-            stream.write(content)
-            stream.flush()
-            yield stream.name
+    remedy = "set KUBECONFIG to the kubeconfig of the server (K3s: /etc/rancher/k3s/k3s.yaml)"
+    if os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").is_file():
+        # A context was named, so kubectl and Pulumi do not take the pod's own cluster for it either.
+        remedy = "set KUBECONFIG; one that uses this pod's service account is in docs/ci.md"
+    return ApiError(f"{path}: {words}", "it says where the cluster is and with which key to enter", remedy)
