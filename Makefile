@@ -2,16 +2,28 @@
 # The verbs below work on the twin where it is up, and else on the server that KUBECONFIG and the stack name.
 SHELL := /bin/bash
 .DEFAULT_GOAL := demo
-.PHONY: demo test preview up drift lint bench clean
+.PHONY: demo check test preview up drift bench clean
 STACK ?= demo
+# a process of pytest for each core, and a twin for each of those as far as memory goes (tests/lab/conftest.py)
+TWINS := $(if $(FLOWMASTER_TWIN),,--numprocesses auto --dist loadfile --no-loadscope-reorder)
 
 demo:    ## twin, preview and update: the whole main job
 	@lab/demo
 
-test:    ## lint, then every test; the ones of the lab on twins of their own, three at once
+.venv/bin/pytest:
 	@lab/bootstrap
-	@$(MAKE) --no-print-directory lint
-	@.venv/bin/pytest $(if $(FLOWMASTER_TWIN),,--numprocesses 3 --dist loadfile --no-loadscope-reorder) $(TESTS)
+
+check: .venv/bin/pytest ## style, types, the order of the rooms, and every test that needs no twin
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
+	@.venv/bin/pytest --numprocesses auto --ignore tests/lab
+
+test:    ## check, then every test on twins of its own, several at once
+	@lab/bootstrap
+	@$(MAKE) --no-print-directory check
+	@.venv/bin/pytest $(TWINS) $(or $(TESTS),tests/lab)
 
 preview: ## what an update would change, and what was changed by hand
 	@lab/on-server pulumi preview --stack $(STACK)
@@ -21,12 +33,6 @@ up:      ## update; a lock that a killed update left is released first
 
 drift:   ## how the server differs from what is declared
 	@lab/on-server flowmaster drift --stack $(STACK)
-
-lint:    ## style, types, and the order of the rooms
-	@.venv/bin/ruff check .
-	@.venv/bin/ruff format --check --quiet .
-	@.venv/bin/mypy
-	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
 
 bench:   ## side-by-side timings
 	@lab/bootstrap --group bench

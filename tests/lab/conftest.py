@@ -1,6 +1,7 @@
 """A twin for the tests of the lab: the one FLOWMASTER_TWIN names, else one of the worker's own, up for this run."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,17 @@ LONGEST_FIRST = (
     "test_compose_translation", "test_adoption", "test_main_job", "test_nginx", "test_sdx_drift", "test_sdx_move",
 )  # fmt: skip
 """Modules that take minutes: begun first, so that no worker is left alone with one at the end."""
+
+
+MEMORY = 3 << 30
+"""Bytes that a twin with FlowMaster on it takes at most, together with the tools at work on it."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """As many twins as this machine's cores and memory carry: more would only make each other late."""
+    cores = len(os.sched_getaffinity(0))
+    [available] = re.findall(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return max(1, min(cores, int(available) * 1024 // MEMORY))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
