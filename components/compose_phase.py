@@ -140,6 +140,7 @@ def _moved(props: Props) -> Props:
     from flowmaster.cluster.connection import connect
     from flowmaster.compose.transfer import Transfer
     from flowmaster.host.docker import answers_http
+    from flowmaster.host.ssh import host_name
     from flowmaster.migrate.move import Mover
     from flowmaster.migrate.workloads import Workloads
 
@@ -147,7 +148,7 @@ def _moved(props: Props) -> Props:
     target = Target.model_validate(_Stack.cluster)
     with _run(props, transfer.folder) as run, connect(target) as api:
         cluster = Workloads(api, str(props["namespace"]), target.rollout_timeout, run.heartbeat)
-        mover = Mover(run, cluster, transfer, _say, partial(answers_http, run.access.address))
+        mover = Mover(run, cluster, transfer, _say, partial(answers_http, host_name(run.access)))
         standstill = mover.reach(Phase(props["phase"]))
     return {**props, "drift": [], "standstill": standstill}
 

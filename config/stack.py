@@ -12,7 +12,7 @@ from config.compose import ComposeProject
 from config.errors import ConfigError
 from config.reverse_proxy import ReverseProxy
 from config.rules import Rule
-from config.types import Digest, DnsName, IPv4, Name, Port, TagOrNone, tag_candidates
+from config.types import Digest, DnsName, IPv4, Name, Port, SshHost, TagOrNone, tag_candidates
 
 
 class Cluster(Model):
@@ -32,13 +32,15 @@ class Cluster(Model):
 class Host(Model):
     """The server itself: how it is reached, and which of its ports are spoken for."""
 
-    address: DnsName | IPv4
-    user: str
-    """Who logs in over SSH: root, or somebody whom sudo asks for no password."""
-    port: Port = 22
-    """Where sshd listens."""
+    address: SshHost
+    """A name or an address, or an alias of ssh_config."""
+    user: str | None = None
+    """Who logs in over SSH: root, or somebody whom sudo asks for no password. Left out, ssh_config decides."""
+    port: Port | None = None
+    """Where sshd listens. Left out, ssh_config decides."""
     host_key: str | None = None
-    """The server's public key, as in known_hosts: type and key. It is always verified, never taken on trust."""
+    """The server's public key, as in known_hosts: type and key. Left out, the user's known_hosts has to have it: it is
+    always verified, never taken on trust."""
     private_key: SecretStr | None = None
     """The user's private key, encrypted; better is an SSH agent, or a file that ``FLOWMASTER_HOST_KEY_FILE`` names."""
     ports: Mapping[Port, str] = {}

@@ -13,6 +13,7 @@ from config.errors import ConfigError
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_SSH_HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,252}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _TAG_RANGE = re.compile(r"([A-Za-z]*)(\d+)-\1(\d+)")
 _LONGEST_RANGE = 1000
@@ -41,6 +42,16 @@ def _dns_label(value: str) -> str:
 def _dns_name(value: str) -> str:
     if not _DNS_NAME.fullmatch(value):
         raise ConfigError(f"{value!r} is not a DNS name", "lower-case labels separated by dots")
+    return value
+
+
+def _ssh_host(value: str) -> str:
+    if not _SSH_HOST.fullmatch(value):
+        raise ConfigError(
+            f"{value!r} is neither a host's name or address nor an alias of ssh_config",
+            "letters, digits, '.', '_', ':', '%' and '-', and no user or port",
+            "say these with host.user and host.port",
+        )
     return value
 
 
@@ -93,7 +104,10 @@ Name = Annotated[str, AfterValidator(_dns_label)]
 """A DNS label: the name of a service, a port, a volume or a namespace."""
 
 DnsName = Annotated[str, AfterValidator(_dns_name)]
-"""A DNS name of one or more labels: the name of a ConfigMap or Secret, or a host."""
+"""A DNS name of one or more labels: the name of a ConfigMap or Secret."""
+
+SshHost = Annotated[str, AfterValidator(_ssh_host)]
+"""A host as ssh takes it: a name, an address, or an alias of ssh_config."""
 
 Repository = Annotated[str, AfterValidator(_repository)]
 """Where an image is kept, registry included, tag excluded."""

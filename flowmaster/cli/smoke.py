@@ -19,12 +19,14 @@ def run(options: argparse.Namespace) -> int:
     from config import load
     from flowmaster.cluster.connection import connect
     from flowmaster.drift import smoke
-    from flowmaster.host.access import ADDRESS
+    from flowmaster.host.access import access
+    from flowmaster.host.ssh import host_name
 
     settings = load.from_file(options.stack)
-    address = str(settings.environ.get(ADDRESS) or settings.stack.host.address)
+    host = settings.stack.host
+    server = host_name(access(host, settings.environ)) if settings.stack.reverse_proxy else host.address
     with connect(settings.stack.cluster) as api:
-        answers = smoke.ask_all(settings, api, address)
+        answers = smoke.ask_all(settings, api, server)
     width = max(len(answer.service) for answer in answers)
     for answer in answers:
         words = answer.problem or (

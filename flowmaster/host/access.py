@@ -16,7 +16,6 @@ PORT = "FLOWMASTER_HOST_PORT"
 USER = "FLOWMASTER_HOST_USER"
 PUBLIC_KEY = "FLOWMASTER_HOST_PUBLIC_KEY"
 KEY_FILE = "FLOWMASTER_HOST_KEY_FILE"  # the name of a variable
-ROOT = "root"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,45 +23,35 @@ class Access:
     """Everything needed for a connection. The private key is never shown."""
 
     address: str
-    user: str
-    host_key: str
-    """The server's public key: its type and the key, as in known_hosts."""
-    port: int = 22
+    """A name, an address, or an alias of ssh_config."""
+    user: str | None = None
+    """Who logs in; where it is not given, ssh_config decides. The same goes for the port."""
+    port: int | None = None
+    host_key: str | None = None
+    """The server's public key: its type and the key, as in known_hosts. Without one the user's known_hosts decides."""
     key_file: str | None = None
-    """A file with a private key; without one the SSH agent is asked."""
+    """A file with a private key; without one ssh uses the keys that it has: an agent's, those of ssh_config."""
     private_key: str | None = field(default=None, repr=False)
     timeout: float = 10.0
     """Seconds for a connection."""
-
-    @property
-    def sudo(self) -> bool:
-        """Whether root is reached through sudo."""
-        return self.user != ROOT
 
 
 def access(host: Host, environ: Mapping[str, str] | None = None) -> Access:
     """The way to the server.
 
-    :raises HostKeyError: where nobody said which key the server has; it is never taken on trust.
+    :raises HostKeyError: where the host key that is given is none.
     :raises HostAccessError: where a variable holds something else than it should.
     """
     around = os.environ if environ is None else environ
-    address = around.get(ADDRESS) or host.address
     host_key = around.get(PUBLIC_KEY) or host.host_key
-    if not host_key:
-        raise HostKeyError(
-            f"the host key of {address} is not given, so the server cannot be told from another one",
-            "nothing was sent to it",
-            f"ask its owner for /etc/ssh/ssh_host_ed25519_key.pub, then set host.hostKey, or export {PUBLIC_KEY}",
-        )
-    port = around.get(PORT) or str(host.port)
-    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
+    port = around.get(PORT) or str(host.port or "")
+    if port and (not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16):
         raise HostAccessError(f"{PORT} is {port!r}, which is no port", "", "a number from 1 to 65535")
     return Access(
-        address=address,
-        port=int(port),
+        address=around.get(ADDRESS) or host.address,
+        port=int(port) if port else None,
         user=around.get(USER) or host.user,
-        host_key=_checked(host_key),
+        host_key=_checked(host_key) if host_key else None,
         key_file=around.get(KEY_FILE) or None,
         private_key=host.private_key.get_secret_value() if host.private_key else None,
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Self
 
 from flowmaster.host.access import Access
 from flowmaster.host.errors import HostAccessError, HostError
-from flowmaster.host.ssh import Connection, Ended, lost
+from flowmaster.host.ssh import BEGIN, Command, Ended, configured
+from flowmaster.host.ssh_errors import last_line, lost
 
 _REMOTE = ("common", "effective_config", "site_paths", "probe", "inspect", "backups", "change", "main")
 _DOCKER = ("docker", "docker_journal", "docker_volumes", "docker_steps")
@@ -17,8 +19,13 @@ _DOCKER = ("docker", "docker_journal", "docker_volumes", "docker_steps")
 _FEWER = {"docker_journal": ("docker_journal",), "docker_volumes": ("docker_journal", "docker_volumes")}
 """Those of them for what one module alone carries out: each takes time to compile."""
 _HERE = Path(__file__).parent / "remote"
-PYTHON = """python3 -I -S -c 'import json, sys; exec(json.loads(sys.stdin.readline()))'"""
+PYTHON = (
+    f"""python3 -I -S -c 'import json, sys; print("\\n{BEGIN}", flush=True); exec(json.loads(sys.stdin.readline()))'"""
+)
 """Runs what the first line has. Nothing of any request is seen in the server's list of processes."""
+_AS_ROOT = f"""LC_ALL=C; export LC_ALL; [ "$(id -u)" = 0 ] || exec sudo -n {PYTHON}; exec {PYTHON}"""
+COMMAND = f"exec sh -c {shlex.quote(_AS_ROOT)}"
+"""The same as root, whatever the login shell is, and with messages in English, which are read here."""
 
 
 def ask(access: Access, request: Mapping[str, Any]) -> Any:
@@ -26,17 +33,17 @@ def ask(access: Access, request: Mapping[str, Any]) -> Any:
 
     :raises HostError: where the server cannot be asked, or refuses; the latter with its `stage`.
     """
-    with Connection(access) as connection:
-        return _Worker(access, connection).ask(request)
+    with Session(access) as session:
+        return session.ask(request)
 
 
 class Session:
-    """A connection that is kept for several requests, and made anew where it was lost in between."""
+    """The program that carries out requests on the server, one after the other; started anew where it was lost."""
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        self._connection: Connection | None = None
-        self._worker: _Worker | None = None
+        self._command: Command | None = None
+        self._has = frozenset[str]()
 
     def __enter__(self) -> Self:
         return self
@@ -46,18 +53,14 @@ class Session:
 
     def close(self) -> None:
         """End it; the next request begins another one."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = self._worker = None
+        if self._command is not None:
+            self._command.close()
+        self._command, self._has = None, frozenset()
 
     def ask(self, request: Mapping[str, Any]) -> Any:
         """The server's answer, as :func:`ask` has it."""
-        if self._connection is None or self._worker is None or not self._connection.is_open:
-            self.close()
-            self._connection = Connection(self.access)
-            self._worker = _Worker(self.access, self._connection)
         try:
-            return self._worker.ask(request)
+            return self._ask(request)
         except RefusedError:
             raise
         except BaseException:
@@ -65,26 +68,19 @@ class Session:
             self.close()
             raise
 
-
-class _Worker:
-    """The program that carries out requests on the server, one after the other, for as long as the connection lasts."""
-
-    def __init__(self, access: Access, connection: Connection) -> None:
-        self._access = access
-        self._command = connection.start(("sudo -n " if access.sudo else "") + PYTHON)
-        self._has = frozenset[str]()
-
-    def ask(self, request: Mapping[str, Any]) -> Any:
-        """Its answer, as :func:`ask` has it."""
+    def _ask(self, request: Mapping[str, Any]) -> Any:
+        if self._command is None or not self._command.is_open:
+            self.close()
+            self._command = Command(self.access, COMMAND)
         text, self._has = told(request, self._has), self._has.union(modules(request))
-        heard = self._command.tell(text)
+        heard = self._command.exchange(text)
         if isinstance(heard, Ended):
-            raise _no_answer(self._access, heard.errors, heard.code)
+            raise _no_answer(self.access, heard)
         answer = json.loads(heard)
         if "ended" in answer:
-            raise _no_answer(self._access, answer["ended"], 1)
+            raise _no_answer(self.access, Ended(answer["ended"], 1))
         if not answer["ok"]:
-            raise RefusedError(self._access, answer["stage"], answer["words"])
+            raise RefusedError(self.access, answer["stage"], answer["words"])
         return answer["answer"]
 
 
@@ -177,28 +173,40 @@ def _text(name: str) -> str:
     return (_HERE / f"{name}.py").read_text(encoding="utf-8")
 
 
-def _no_answer(access: Access, errors: str, code: int) -> HostError:
-    words = " ".join(errors.split())[:300]
-    if access.sudo and ("password is required" in words or "no tty present" in words or "a terminal is" in words):
+def _no_answer(access: Access, ended: Ended) -> HostError:
+    # before a command has begun, a banner or a login shell may have had its say, too
+    words = " ".join((ended.errors if ended.begun else last_line(ended.errors)).split())[-300:]
+    if "password is required" in words or "no tty present" in words or "a terminal is" in words:
+        user = _user(access)
         return HostAccessError(
-            f"sudo asks {access.user} for a password on {access.address}",
+            f"sudo asks {user} for a password on {access.address}",
             "nothing was read or changed on the server",
-            f"allow it without: `{access.user} ALL=(ALL) NOPASSWD: ALL` in /etc/sudoers.d, or connect as root",
+            f"allow it without: `{user} ALL=(ALL) NOPASSWD: ALL` in /etc/sudoers.d, or connect as root",
         )
-    if access.sudo and ("sudoers" in words or "not allowed" in words):
+    if not ended.begun and ("sudoers" in words or "not allowed" in words):
         return HostAccessError(
-            f"{access.user} may not use sudo on {access.address}: {words}",
+            f"{_user(access)} may not use sudo on {access.address}: {words}",
             "nothing was read or changed on the server",
             "allow it in /etc/sudoers.d, or connect as root",
         )
-    if code == 127 or "not found" in words:
+    if ended.code == 127 or (not ended.begun and "not found" in words):
         return HostError(
             f"{access.address} has no python3: {words}",
             "it carries out what is asked",
             "apt-get install python3-minimal",
         )
-    if not code and not words:
+    if not ended.begun:
+        return HostAccessError(
+            f"{access.address} lets {_user(access)} in, but runs no command: it ended with {ended.code} ({words})",
+            "nothing was read or changed on the server",
+            "log in as somebody with a login shell, and without a forced command in authorized_keys",
+        )
+    if not ended.code and not words:
         return lost(access, "it closed the connection")
     return HostError(
-        f"{access.address}: the request ended with {code}: {words}", "what was begun was finished or undone"
+        f"{access.address}: the request ended with {ended.code}: {words}", "what was begun was finished or undone"
     )
+
+
+def _user(access: Access) -> str:
+    return access.user or configured(access).get("user", "the user")

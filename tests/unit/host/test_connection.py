@@ -13,6 +13,7 @@ import pytest
 
 from flowmaster.host.connection import PYTHON, modules, told
 from flowmaster.host.remote import docker_requests
+from flowmaster.host.ssh import BEGIN
 
 REMOTE = Path(docker_requests.__file__).parent
 REQUESTS = {
@@ -52,7 +53,9 @@ UNKNOWN = [JOURNAL, {"verb": "compose", "do": "nothing of the kind", "project": 
 def told_here(text: str) -> tuple[list[dict[str, Any]], str]:
     """What the program answers to all of it, run on this machine; and what it complains of."""
     done = subprocess.run(shlex.split(PYTHON), input=text, capture_output=True, text=True, check=False)
-    return [json.loads(line) for line in done.stdout.splitlines() if line], done.stderr
+    begin, *answers = [line for line in done.stdout.splitlines() if line]
+    assert begin == BEGIN
+    return [json.loads(line) for line in answers], done.stderr
 
 
 def test_one_program_answers_one_request_after_the_other_and_gets_each_module_once() -> None:
