@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,22 @@ from pydantic import SecretStr
 
 from config import load
 from config.catalogue import Catalogue
-from config.errors import UserError
+from config.rules import decide
 from config.settings import Settings
 from config.stack_file import encrypt, replace_files
-from flowmaster.adopt import backup, inventory, write
+from flowmaster.adopt import backup, inventory, provable, write
 from flowmaster.adopt import sites as host_adopt
 from flowmaster.adopt import unmanaged as left
-from flowmaster.adopt.describe import Description, describe, images, in_the_clear
-from flowmaster.adopt.override import NotSayableError
+from flowmaster.adopt.describe import Description, in_the_clear
+from flowmaster.adopt.errors import AdoptionError
 from flowmaster.adopt.proof import Proof, prove
+from flowmaster.adopt.provable import DEFAULTS, Options
 from flowmaster.adopt.sites import AdoptedSite
 from flowmaster.cluster import reader
 from flowmaster.cluster.connection import Api, UnreachableError, identity
 from flowmaster.cluster.inline_secrets import revealed
 from flowmaster.cluster.masking import Masker
+from flowmaster.compare.finding import Action
 from flowmaster.drift import host as source
 from flowmaster.drift.last_applied import Applied
 from flowmaster.drift.objects import Comparison, reference, undeclared
@@ -34,10 +37,6 @@ from flowmaster.render import microservice
 from flowmaster.render.manifests import manifests
 
 Body = dict[str, Any]
-
-
-class AdoptionError(UserError):
-    """The namespace cannot be taken over as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,47 +80,42 @@ def read(api: Api, namespace: str) -> reader.LiveState:
     return live
 
 
-def prepare(api: Api, settings: Settings, live: reader.LiveState) -> Adoption:
+def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Options = DEFAULTS) -> Adoption:
     """Describe a live namespace and prove that managing it changes nothing. Nothing is written.
 
-    :raises AdoptionError: where something cannot be described.
+    An object that cannot be described, or of which that cannot be proved, is left as it is, and so is what somebody
+    else keeps.
+
+    :raises AdoptionError: where the namespace itself, or with `strict` any object, cannot be taken over.
     :raises HostError: where the stack has sites of nginx, and the server cannot be read over SSH.
     """
     host = source.start(settings)
     masker = Masker(body for _, body in live.of("Secret"))
     _refuse_secrets(live, masker)
-    try:
-        description = describe(live, settings.catalogue.registry, dict(images(live)))
-    except NotSayableError as err:
-        raise AdoptionError(
-            f"{': '.join(err.args)} cannot be written down",
-            "taking it over would change it",
-            "report this with the object; everything is as it was",
-        ) from err
-    _refuse_revealed(description, masker)
     rest = inventory.others(api, live)
+    uid = identity(api)
+    found = provable.provable(api, settings, live, options, lambda description: settings_of(settings, description, uid))
+    description, adopted = found.description, found.settings
+    _refuse_revealed(description, masker)
     description.unmanaged += [
         (ref, f"of a kind that is not managed, {ref.kind} of {version}") for ref, version in rest.objects
     ]
     description.unread += rest.unread
-    uid = identity(api)
-    adopted = _settings(settings, description, uid)
-    bodies = [dict(body) for body in manifests(adopted)]
-    unmanaged = undeclared({reference(body, live.namespace) for body in bodies}, Comparison(Applied(), live, masker))
-    proofs = prove(api, live, bodies)
+    declared = {reference(dict(body), live.namespace) for body in manifests(adopted)}
+    unmanaged = undeclared(declared, Comparison(Applied(), live, masker))
     sites: Mapping[str, AdoptedSite] = {}
     sites_left: Sequence[tuple[str, str]] = ()
     if host is not None and settings.stack.reverse_proxy is not None:
         addresses = source.addresses(adopted, live)
-        declared = settings.stack.reverse_proxy.sites
-        sites = host_adopt.sites(declared, host.state(), addresses)
-        own = {*declared, *(project.transfer.site for project in host.projects.values())}
+        own_sites = settings.stack.reverse_proxy.sites
+        sites = host_adopt.sites(own_sites, host.state(), addresses)
+        own = {*own_sites, *(project.transfer.site for project in host.projects.values())}
         sites_left = host_adopt.not_taken(own, host.state())
     return Adoption(
         settings=adopted,
         live=live,
         description=description,
-        proofs=proofs,
+        proofs=found.proofs,
         uid=uid,
         rules=left.rules(unmanaged, settings.stack.rules),
         sites=sites,
@@ -151,32 +145,62 @@ def _refuse_revealed(description: Description, masker: Masker) -> None:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A file as an adoption writes it, secrets not encrypted yet and not in it."""
+
+    path: Path
+    before: str
+    after: str
+
+
+def drafts(adoption: Adoption, root: Path) -> tuple[Draft, Draft]:
+    """The stack's file and the catalogue's."""
+    stack_file = load.stack_path(adoption.settings.name, root)
+    catalogue_file = root / load.catalogue_path(adoption.settings.stack, root)
+    sites = {name: site.data for name, site in adoption.sites.items()}
+    marks = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "uid": adoption.uid}
+    original = stack_file.read_text(encoding="utf-8")
+    text = write.stack_text(original, adoption.description.services, marks, sites, adoption.rules)
+    before = catalogue_file.read_text(encoding="utf-8") if catalogue_file.exists() else ""
+    return (
+        Draft(path=stack_file, before=write.without_secrets(original), after=text),
+        Draft(path=catalogue_file, before=before, after=write.catalogue_text(adoption.description.catalogue)),
+    )
+
+
+def diffs(adoption: Adoption, root: Path) -> Iterator[str]:
+    """What would be written, as a diff of each file; values of secrets are not shown, whichever form they have."""
+    for draft in drafts(adoption, root):
+        lines = unified_diff(
+            draft.before.splitlines(), draft.after.splitlines(), str(draft.path), str(draft.path), lineterm=""
+        )
+        yield "\n".join(lines)
+    if secrets := write.places(adoption.description):
+        yield f"and, encrypted, {len(secrets)} values of secrets: {', '.join(secrets)}"
+
+
 def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:
     """Back the live objects up, then write catalogue and stack. Returns the backup.
 
     :raises UserError: where something cannot be written; then nothing is.
     """
     stack, description = adoption.settings.name, adoption.description
-    stack_file = load.stack_path(stack, root)
-    catalogue_file = root / load.catalogue_path(adoption.settings.stack, root)
-    sites = {name: site.data for name, site in adoption.sites.items()}
-    marks = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "uid": adoption.uid}
-    original = stack_file.read_text(encoding="utf-8")
-    text = write.stack_text(original, description.services, marks, sites, adoption.rules)
+    stack_draft, catalogue_draft = drafts(adoption, root)
     with tempfile.TemporaryDirectory() as scratch:
         # under its own name: Pulumi tells the format from it
-        draft = Path(scratch) / stack_file.name
-        draft.write_text(text, encoding="utf-8")
+        draft = Path(scratch) / stack_draft.path.name
+        draft.write_text(stack_draft.after, encoding="utf-8")
         encrypt(draft, stack, root, write.places(description), say)
         text = draft.read_text(encoding="utf-8")
     managed = {proof.ref for proof in adoption.proofs}
     objects = [(ref, body) for ref, body in adoption.live.objects.items() if ref in managed]
-    saved = backup.write(catalogue_file.parent / backup.FOLDER, objects, description.sealed)
-    replace_files({catalogue_file: write.catalogue_text(description.catalogue), stack_file: text})
+    saved = backup.write(catalogue_draft.path.parent / backup.FOLDER, objects, description.sealed)
+    replace_files({catalogue_draft.path: catalogue_draft.after, stack_draft.path: text})
     return saved
 
 
-def _settings(settings: Settings, description: Description, uid: str) -> Settings:
+def settings_of(settings: Settings, description: Description, uid: str) -> Settings:
     """The settings that the description makes, with each service's configuration as its baseline."""
     stack_values = {
         **settings.stack.model_dump(by_alias=True, exclude={"services", "secrets", "sealed", "adopted"}),
@@ -204,8 +228,13 @@ def _hidden(values: dict[str, dict[str, str]]) -> dict[str, dict[str, SecretStr]
 
 def is_described(settings: Settings, proofs: list[Proof], live: reader.LiveState) -> bool:
     """Whether the configuration as it is describes what runs, so that there is nothing to adopt."""
-    proved = {proof.ref for proof in proofs}
-    unknown = [ref for ref in live.objects if ref.kind == "Deployment" and ref not in proved]
+    comparison = Comparison(Applied(), live, Masker(body for _, body in live.of("Secret")))
+    others = undeclared({proof.ref for proof in proofs}, comparison)
+    unknown = [
+        finding
+        for finding in others
+        if finding.object.kind == "Deployment" and decide(finding, settings.stack.rules) is not Action.IGNORE
+    ]
     return settings.stack.adopted is not None and not unknown and all(proof.holds for proof in proofs)
 
 

@@ -23,6 +23,9 @@ _KUBERNETES_MAKES = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "defa
 _SECRETS_OF_OTHERS = re.compile(r"kubernetes\.io/service-account-token|helm\.sh/.*|bootstrap\.kubernetes\.io/token")
 _MANAGED = ("Namespace", "Deployment", "Service", "ConfigMap", "Secret")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DNS_NAME = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
+"""As externalServices has it: without a dot at the end."""
+_IPV4 = re.compile(r"\d+(\.\d+){3}")
 _SETTING = re.compile(r"|\d+[a-z]{0,2}|true|false", re.IGNORECASE)
 """What is no secret, whatever it is called: `TOKEN_TTL: 15m`."""
 _READS = {
@@ -47,6 +50,8 @@ class Description:
     """What no typed field says."""
     unmanaged: list[tuple[ObjectRef, str]] = field(default_factory=list)
     """What stays as it is and is not managed, and why."""
+    unsayable: dict[ObjectRef, str] = field(default_factory=dict)
+    """What could not be written down, and why: to be left as it is."""
     unread: list[tuple[str, str]] = field(default_factory=list)
     """Kinds of which it is not known what there is, and why."""
     external: list[tuple[ObjectRef, str]] = field(default_factory=list)
@@ -55,17 +60,20 @@ class Description:
     """Annotations that hold a copy of their object and that somebody reads: they stay, and are written nowhere."""
 
 
-def describe(live: LiveState, registry: str, digests: Mapping[str, str] = {}) -> Description:
+def describe(
+    live: LiveState, registry: str, digests: Mapping[str, str] = {}, left: Mapping[ObjectRef, str] = {}
+) -> Description:
     """Write a live namespace down.
 
     :param registry: the catalogue's registry, which the images of most services share.
     :param digests: what runs behind an image reference, for tags that can move.
+    :param left: objects that are not taken over, and why.
     """
     managed = {ref: body for ref, body in live.objects.items() if ref.kind in _MANAGED}
     result = Description(catalogue={}, services={})
     masker = Masker(body for _, body in live.of("Secret"))
     for ref, body in live.objects.items():
-        why = _not_managed(ref, body, masker)
+        why = _not_managed(ref, body, masker, left)
         if why is not None:
             managed.pop(ref, None)
             if why:
@@ -85,22 +93,27 @@ def describe(live: LiveState, registry: str, digests: Mapping[str, str] = {}) ->
     entries = {}
     surroundings = services.Surroundings(managed=of, masker=masker)
     for name, body in of["Deployment"].items():
+        me = ObjectRef("Deployment", live.namespace, name)
+        address = addresses.get(name, "")
+        service = of["Service"].get(name)
+        if service is not None and ":" in address:
+            # the release has a field for an IPv4 address alone
+            service["spec"]["clusterIP"] = address
         try:
-            described = services.describe(name, body, of["Service"].get(name), registry, common, surroundings)
+            described = services.describe(name, body, service, registry, common, surroundings)
         except NotSayableError as err:
-            raise NotSayableError(f"Deployment/{name}", *err.args) from err
+            result.unsayable[me] = f"no override can say its {': '.join(err.args)}"
+            continue
         if described.exposed:
             del of["Service"][name]
         entries[name] = described.entry
         release = described.release
-        address = addresses.get(name)
-        if address and address != "None" and described.exposed:
+        if described.exposed and _IPV4.fullmatch(address):
             release["clusterIP"] = address
         digest = digests.get(described.image)
         if digest and "digest" not in release and _mutable(release["tag"]):
             release["seen"] = digest
         result.services[name] = release
-        me = ObjectRef("Deployment", live.namespace, name)
         result.external += [(me, _reads(kind, n, live)) for kind, n in _references(body) if n not in of[kind]]
         if described.sealed:
             result.sealed[name] = described.sealed
@@ -110,13 +123,15 @@ def describe(live: LiveState, registry: str, digests: Mapping[str, str] = {}) ->
     return result
 
 
-def _not_managed(ref: ObjectRef, body: Body, masker: Masker) -> str | None:
+def _not_managed(ref: ObjectRef, body: Body, masker: Masker, left: Mapping[ObjectRef, str]) -> str | None:
     """Why an object is not taken over; empty where that goes without saying; None where it is."""
     owners = body["metadata"].get("ownerReferences")
     if (ref.kind, ref.name) in _KUBERNETES_MAKES or (owners and ref.kind not in _MANAGED):
         return ""
     if owners:
         return f"made by {owners[0]['kind']}/{owners[0]['name']}"
+    if ref in left:
+        return left[ref]
     if ref.kind not in _MANAGED:
         return "of a kind that is not managed"
     return _unfit(ref, body, masker)
@@ -126,7 +141,7 @@ def _unfit(ref: ObjectRef, body: Body, masker: Masker) -> str | None:
     """Why the catalogue cannot, or must not, have an object of a kind that it does have."""
     if ref.kind == "Secret" and _SECRETS_OF_OTHERS.fullmatch(str(body.get("type", ""))):
         return f"of type {body['type']}: its maker keeps it"
-    if ref.kind == "Deployment" and not _LABEL.fullmatch(ref.name):
+    if ref.kind in ("Deployment", "Service") and not _LABEL.fullmatch(ref.name):
         return "its name is no DNS label, as the name of a service in the catalogue has to be"
     if ref.kind != "Namespace" and (places := in_the_clear(body, masker)):
         return f"a secret stands in it in the clear ({', '.join(places)}): move that into a Secret, then adopt --again"
@@ -194,7 +209,7 @@ def _services_without_deployment(bodies: Mapping[str, Body], addresses: Mapping[
     external, raw = {}, {}
     for name, body in bodies.items():
         spec, marks = body["spec"], _marks(body)
-        if not marks and set(spec) == {"type", "externalName"}:
+        if not marks and set(spec) == {"type", "externalName"} and _DNS_NAME.fullmatch(spec["externalName"]):
             external[name] = spec["externalName"]
             continue
         address = addresses.get(name)

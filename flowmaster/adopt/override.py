@@ -81,8 +81,10 @@ def _add(patch: Body, difference: Difference, wanted: Body, rendered: Body) -> N
             _add(node, _below(difference, rest), _at(wanted, below), _at(rendered, below))
             return
         if last:
-            value = _value(wanted, path, difference.declared)
-            node[key] = None if value is ABSENT else copy.deepcopy(value)
+            value = copy.deepcopy(_value(wanted, path, difference.declared))
+            if isinstance(value, list) and _at(rendered, path) is not ABSENT:
+                value = {REPLACE: value}
+            node[key] = None if value is ABSENT else value
             return
         node = node.setdefault(key, {})
 

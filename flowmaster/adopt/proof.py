@@ -1,18 +1,20 @@
-"""The proof, before anything is changed, that taking an object over changes nothing of it.
+"""The two proofs, before anything is changed, that an object can be taken over.
 
-Twice over: what is declared, with the server's defaults filled in, is what is live, so nothing can be lost; and the API
-server itself, asked by a dry run as the manager that will apply, answers with the same pod template and address.
+*Taken over, nothing changes*: what is declared, with the server's defaults filled in, is what is live; and the API
+server itself, asked by a dry run as the manager that will apply, answers with the same object, pod template and
+address. *Made again, it would be the same*: :mod:`flowmaster.adopt.recreation`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from config.rules import decide
+from flowmaster.adopt.recreation import recreated
 from flowmaster.cluster.connection import Api
 from flowmaster.cluster.encoding import encoded, unsendable
 from flowmaster.cluster.errors import ApiError, UnreachableError
@@ -30,11 +32,13 @@ from flowmaster.render.names import FIELD_MANAGER
 
 Body = dict[str, Any]
 _AT_ONCE = 8
+_PATHS_NAMED = 5
+_OF_THE_SERVER = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What the proof found about one object; with no changes, it stays as it is."""
+    """What the proofs found about one object; with nothing found, it stays as it is."""
 
     ref: ObjectRef
     changes: tuple[str, ...] = ()
@@ -45,11 +49,63 @@ class Proof:
     """The Service's address, which stays."""
     refused: str = ""
     """The API server's words where it does not even accept the object."""
+    remade: tuple[str, ...] = ()
+    """Fields that would not be the same if the object were made again."""
+    unproved: str = ""
+    """The API server's words where it does not let an object like this be made."""
 
     @property
     def holds(self) -> bool:
-        """Whether the object can be taken over without a change."""
-        return not self.changes and not self.refused
+        """Whether the object can be taken over without a change, and made again as it is."""
+        return not (self.changes or self.refused or self.restarts or self.remade or self.unproved)
+
+    @property
+    def possible(self) -> bool:
+        """Whether the API server accepts the object at all, as it is and made again."""
+        return not (self.refused or self.unproved)
+
+    @property
+    def why(self) -> str:
+        """Why it does not hold, in words; empty where it does."""
+        if self.refused:
+            return f"cannot be applied: {self.refused}"
+        if self.changes or self.restarts:
+            named = _named(self.changes) or "its pod template"
+            return f"taking it over would {'restart its pods, and ' if self.restarts else ''}change {named}"
+        if self.unproved:
+            return f"it cannot be tried whether it could be made again: {self.unproved}"
+        return f"made again, it would differ in {_named(self.remade)}" if self.remade else ""
+
+
+def _named(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:_PATHS_NAMED]) + (f" and {len(paths) - _PATHS_NAMED} more" if paths[_PATHS_NAMED:] else "")
+
+
+@dataclass
+class Prover:
+    """Proves objects of a live namespace, each declared body once."""
+
+    api: Api
+    live: LiveState
+    _known: dict[tuple[ObjectRef, bytes], Proof] = field(default_factory=dict)
+
+    def prove(self, declared: Sequence[Body]) -> list[Proof]:
+        """A proof for each declared object that is live.
+
+        :raises UnreachableError: where the API server is gone.
+        """
+        masker = Masker([*declared, *(body for _, body in self.live.of("Secret"))])
+        comparison = Comparison(Applied(), self.live, masker)
+        pairs = [(ref, body) for body in declared if (ref := reference(body, self.live.namespace)) in self.live.objects]
+        keys = [(ref, encoded(body)) for ref, body in pairs]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            tasks = {
+                key: pool.submit(_prove, self.api, ref, body, self.live.objects[ref], comparison)
+                for key, (ref, body) in zip(keys, pairs, strict=True)
+                if key not in self._known
+            }
+        self._known |= {key: task.result() for key, task in tasks.items()}
+        return [self._known[key] for key in keys]
 
 
 def prove(api: Api, live: LiveState, declared: Sequence[Body]) -> list[Proof]:
@@ -57,25 +113,24 @@ def prove(api: Api, live: LiveState, declared: Sequence[Body]) -> list[Proof]:
 
     :raises UnreachableError: where the API server is gone.
     """
-    masker = Masker([*declared, *(body for _, body in live.of("Secret"))])
-    comparison = Comparison(Applied(), live, masker)
-    pairs = [(ref, body) for body in declared if (ref := reference(body, live.namespace)) in live.objects]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        tasks = [pool.submit(_prove, api, ref, body, live.objects[ref], comparison) for ref, body in pairs]
-    return [task.result() for task in tasks]
-
-
-def failures(proofs: Iterable[Proof]) -> list[Proof]:
-    """The proofs that do not hold."""
-    return [proof for proof in proofs if not proof.holds]
+    return Prover(api, live).prove(declared)
 
 
 def _prove(api: Api, ref: ObjectRef, declared: Body, live: Body, comparison: Comparison) -> Proof:
+    if bad := unsendable(declared):
+        places = tuple(dict.fromkeys(render(path) for path, _ in bad))
+        words = f"the provider cannot send the character U+{ord(bad[0][1]):04X} of {_named(places)} as it is"
+        return Proof(ref=ref, changes=places, refused=words)
+    taken = _taken_over(api, ref, declared, live, comparison)
+    if ref.kind == "Namespace" or not taken.possible:
+        return taken
+    remade, unproved = recreated(api, ref, declared, live)
+    return replace(taken, remade=remade, unproved=unproved)
+
+
+def _taken_over(api: Api, ref: ObjectRef, declared: Body, live: Body, comparison: Comparison) -> Proof:
     found = [finding for _, finding in settled(ref, declared, live, comparison)]
     changes = [finding.path or "the whole object" for finding in found if decide(finding) is not Action.IGNORE]
-    if bad := unsendable(declared):
-        words = f"the provider cannot send the character U+{ord(bad[0][1]):04X} as it is"
-        return Proof(ref=ref, changes=tuple(dict.fromkeys(render(path) for path, _ in bad)), refused=words)
     try:
         response = api.request(
             "PATCH",
@@ -87,10 +142,12 @@ def _prove(api: Api, ref: ObjectRef, declared: Body, live: Body, comparison: Com
     except UnreachableError:
         raise
     except ApiError as err:
-        return Proof(ref=ref, changes=tuple(changes), refused=err.found)
+        return Proof(ref=ref, changes=tuple(changes), refused=err.reason)
     result: Body = response.json()
     differences = compare(normalise(result), normalise(live), schema=schema(ref.kind))
     changes += [path for d in differences if (path := render(d.path)) not in changes]
+    if not changes and (path := _unlike(result, live)):
+        changes.append(path)
     address = str(live.get("spec", {}).get("clusterIP", "")) if ref.kind == "Service" else ""
     return Proof(
         ref=ref,
@@ -98,6 +155,12 @@ def _prove(api: Api, ref: ObjectRef, declared: Body, live: Body, comparison: Com
         restarts=_template(result) != _template(live),
         address=address,
     )
+
+
+def _unlike(result: Body, live: Body) -> str:
+    """The first part of an object that is not the same to the last character; empty where there is none."""
+    parts = (part for part in sorted(result.keys() | live.keys()) if part not in _OF_THE_SERVER)
+    return next((part for part in parts if result.get(part) != live.get(part)), "")
 
 
 def _template(body: Body) -> Any:

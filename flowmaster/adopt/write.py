@@ -49,11 +49,26 @@ def stack_text(
         config[f"{PROJECT}:reverseProxy"]["sites"][name] = _site(site)
     _set_rules(config, rules)
     # Old values go: what the namespace holds now replaces them.
-    for key in ("secrets", "sealed"):
-        config.pop(f"{PROJECT}:{key}", None)
+    _remove_secrets(config)
     stream = io.StringIO()
     editor.dump(document, stream)
     return stream.getvalue()
+
+
+def without_secrets(text: str) -> str:
+    """A stack's file without the values of its secrets, laid out as :func:`stack_text` does."""
+    editor = YAML()
+    editor.width = 200
+    document = editor.load(text)
+    _remove_secrets(document["config"])
+    stream = io.StringIO()
+    editor.dump(document, stream)
+    return stream.getvalue()
+
+
+def _remove_secrets(config: CommentedMap) -> None:
+    for key in ("secrets", "sealed"):
+        config.pop(f"{PROJECT}:{key}", None)
 
 
 def _set_rules(config: CommentedMap, rules: Sequence[Body]) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flowmaster.adopt.adoption import Adoption
-    from flowmaster.adopt.proof import Proof
 
 EPILOG = """\
+What cannot be proved to stay as it is, and what a controller keeps, is left as it is, with its reason.
+
 exit codes:
   0  written down (or nothing to do: it is already)
   1  refused, with the reason; nothing was written
@@ -22,15 +23,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "--dry-run", action="store_true", help="show the proof and what would be written; write nothing"
+        "--dry-run", action="store_true", help="show the proof, and what would be written as a diff; write nothing"
     )
     parser.add_argument("--again", action="store_true", help="write it down anew although it was adopted before")
+    parser.add_argument("--strict", action="store_true", help="refuse where any object cannot be taken over as it is")
+    parser.add_argument(
+        "--restart", action="append", default=[], metavar="NAME",
+        help="take this Deployment over although its pods restart (may be repeated)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--take", action="append", default=[], metavar="KIND/NAME",
+        help="take this object over although a controller keeps it (may be repeated; * for any text)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Read, describe, prove; then back up and write."""
     from config import load
     from flowmaster.adopt import adoption as take
+    from flowmaster.adopt.errors import AdoptionError
+    from flowmaster.adopt.provable import Options
     from flowmaster.cluster.connection import connect
     from flowmaster.drift.preflight import check_identity
 
@@ -45,22 +57,26 @@ def run(options: argparse.Namespace) -> int:
                     f"nothing to do: adopted at {settings.stack.adopted.at}, all {len(proofs)} objects are as declared"
                 )
                 return 0
-            raise take.AdoptionError(
+            raise AdoptionError(
                 f"stack {settings.name} was adopted at {settings.stack.adopted.at}, and the server differs from it now",
                 "writing it down anew would take the differences over as if they were meant",
                 "see `flowmaster drift`; `pulumi up` undoes them, `flowmaster adopt --again` takes them over",
             )
-        adoption = take.prepare(api, settings, live)
+        how = Options(strict=options.strict, restart=frozenset(options.restart), take=frozenset(options.take))
+        adoption = take.prepare(api, settings, live, how)
     _show(adoption)
-    _refuse(adoption.proofs)
     if options.dry_run:
+        for text in take.diffs(adoption, load.ROOT):
+            print(text)
         print("\nnothing was written (--dry-run)")
         return 0
     saved = take.carry_out(adoption, load.ROOT, _progress)
     _progress("")
     print(f"\nwritten: {load.stack_path(options.stack)}\n         {load.catalogue_path(adoption.settings.stack)}")
     print(f"backup:  {saved}\n         put it back with: uv run flowmaster restore {saved}")
-    print("next:    pulumi preview   (adopts without a restart; look at `git diff` and commit what was written)")
+    restarted = [proof.ref.name for proof in adoption.proofs if proof.restarts]
+    how_so = f"restarts {', '.join(restarted)}" if restarted else "adopts without a restart"
+    print(f"next:    pulumi preview   ({how_so}; look at `git diff` and commit what was written)")
     return 0
 
 
@@ -69,26 +85,11 @@ def _progress(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _refuse(proofs: list[Proof]) -> None:
-    from flowmaster.adopt.adoption import AdoptionError
-    from flowmaster.adopt.proof import failures
-
-    failed = failures(proofs)
-    if not failed:
-        return
-    first = failed[0]
-    more = f" (and {len(failed) - 1} more objects)" if failed[1:] else ""
-    raise AdoptionError(
-        f"taking over {first.ref} would change {', '.join(first.changes[:5]) or 'it'}{more}"
-        + (f": {first.refused}" if first.refused else ""),
-        "its pods would restart" if first.restarts else "nothing was written, and nothing was changed",
-        "the table above has every object; put the field into the service's override, or report this",
-    )
-
-
 def _show(adoption: Adoption) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from flowmaster.adopt.provable import grouped
 
     console = Console(highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -96,7 +97,7 @@ def _show(adoption: Adoption) -> None:
         table.add_column(title, overflow="fold")
     for proof in sorted(adoption.proofs, key=lambda proof: (proof.holds, proof.ref)):
         pods = "" if proof.ref.kind != "Deployment" else "[red]restart[/]" if proof.restarts else "keep running"
-        changes = ", ".join(proof.changes) or proof.refused
+        changes = proof.why
         table.add_row(str(proof.ref), pods, proof.address, f"[red]{changes}[/]" if changes else "[green]none[/]")
     console.print(table)
     description = adoption.description
@@ -111,7 +112,7 @@ def _show(adoption: Adoption) -> None:
         ("kept in overrides, because no field says it", [(r, ", ".join(p)) for r, p in description.overrides.items()]),
         ("read, but not managed: the reference is in the override", description.external),
         ("annotations with a copy of the object: left on the server, written nowhere", description.copied),
-        ("not managed; stays as it is", description.unmanaged),
+        ("not managed; stays as it is", grouped(description.unmanaged)),
         ("not looked at: these could not be listed", description.unread),
         (
             "sealed: secrets that stand in a Deployment in the clear",

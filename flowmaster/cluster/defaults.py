@@ -14,13 +14,12 @@ from flowmaster.cluster.quantity import quantity
 Body = dict[str, Any]
 
 ALLOCATED: dict[str, frozenset[str]] = {
-    "Service": frozenset(
-        {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort", "loadBalancerClass"}
-    ),
+    "Service": frozenset({"healthCheckNodePort"}),
     "Namespace": frozenset({"finalizers"}),
     "PersistentVolumeClaim": frozenset({"volumeName", "storageClassName"}),
 }
-"""Fields of `spec` that the server hands out itself: compared only where they are declared."""
+"""Fields of `spec` that the server hands out itself: compared only where they are declared. Addresses of Services, too,
+as long as they are the usual ones (:func:`flowmaster.cluster.normalise.without_allocated`)."""
 
 
 def fill(kind: str, body: Body, name: str = "") -> Body:
@@ -90,6 +89,7 @@ def _pod_spec(spec: Body) -> None:
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("terminationGracePeriodSeconds", 30)
     spec.setdefault("schedulerName", "default-scheduler")
+    spec.setdefault("securityContext", {})
     # The server keeps the old name of this field beside the new one.
     if "serviceAccountName" in spec:
         spec.setdefault("serviceAccount", spec["serviceAccountName"])

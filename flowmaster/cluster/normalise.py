@@ -7,7 +7,7 @@ from typing import Any
 
 from flowmaster.cluster.copies import is_copy
 from flowmaster.cluster.defaults import ALLOCATED, Body
-from flowmaster.cluster.schema import VOLUME_SOURCES, schema
+from flowmaster.cluster.schema import schema
 from flowmaster.compare.finding import OPAQUE
 from flowmaster.compare.three_way import Schema
 
@@ -21,8 +21,7 @@ KEPT = "flowmaster.io/kept"
 """The annotation that names the fields which the last update left as they were on the server."""
 KEPT_SEPARATOR = ", "
 
-_MEANT_EMPTY = VOLUME_SOURCES | {"podSelector", "namespaceSelector"}
-_DROPPED_WHEN_ZERO = frozenset(
+_SAME_AS_ABSENT = frozenset(
     {
         "stdin",
         "stdinOnce",
@@ -45,6 +44,10 @@ _DROPPED_WHEN_ZERO = frozenset(
         "minReadySeconds",
         "paused",
         "medium",
+        "prefix",
+        "effect",
+        "operator",
+        "host",
         "publishNotReadyAddresses",
         "externalName",
         "nodePort",
@@ -53,13 +56,36 @@ _DROPPED_WHEN_ZERO = frozenset(
         "loadBalancerIP",
         "fsType",
         "partition",
+        "schedulerName",
+        "terminationMessagePath",
+        "terminationMessagePolicy",
+        "imagePullPolicy",
     }
 )
-"""Fields that the API does not tell apart from absent ones when they are false, 0 or empty."""
+"""Scalars that the server does not tell apart from absent ones when they are false, 0 or empty: in the Go types of
+k8s.io/api they are no pointers, and say `omitempty`. All other ones mean something, also when they are empty."""
+
+_MEANT_UNDER = {
+    "value": frozenset({"httpHeaders", "sysctls", "options"}),
+    "readOnly": frozenset({"azureDisk", "csi"}),
+    "fsType": frozenset({"azureDisk", "csi"}),
+    "partition": frozenset({"rollingUpdate"}),
+    "operator": frozenset({"matchExpressions", "matchFields"}),
+}
+"""Below these, a field of that name is a pointer, or is written in any case: there its emptiness is a value."""
+
+_OPEN_MAPS = frozenset({"labels", "annotations", "matchLabels", "nodeSelector", "overhead", "volumeAttributes"})
+"""Maps of names that people choose: none at all is the same as no map. (Schemas know of more: `limits`, `data`.)"""
+
+_ALWAYS_THERE = frozenset({"metadata", "spec", "template", "strategy", "updateStrategy", "preference"})
+"""Parts that are there with every object, whether or not anything is in them."""
 
 
 def normalise(body: Body) -> Body:
-    """The body without status, server's metadata, own annotations, and without what is empty and means nothing."""
+    """The body without status, server's metadata, own annotations, and without what is as good as absent.
+
+    What is empty and means something stays: a `labelSelector: {}` selects every pod, none at all selects no pod.
+    """
     kind = str(body.get("kind", ""))
     place = schema(kind)
     result: Body = {}
@@ -67,7 +93,7 @@ def normalise(body: Body) -> Body:
         if name in ("status", "apiVersion", "kind") or name.startswith("__"):
             continue
         meant = _metadata(value, kind) if name == "metadata" else value
-        kept = _clean(meant, place.below(name), name)
+        kept = _clean(meant, place.below(name), (kind, name))
         if kept is not None:
             result[name] = kept
     result.setdefault("metadata", {})
@@ -116,42 +142,72 @@ def _metadata(metadata: dict[str, Any] | None, kind: str) -> dict[str, Any]:
     return kept
 
 
-def _clean(value: Any, place: Schema, name: str) -> Any:
-    """The value without empty parts, or None if nothing is left of it."""
+def _clean(value: Any, place: Schema, way: tuple[str, ...]) -> Any:
+    """The value without parts that are as good as absent; None if it is so itself.
+
+    :param way: the keys that lead to it; an element of a list has that of the list twice.
+    """
     if isinstance(value, dict):
-        return _clean_map(value, place, name)
+        return _clean_map(value, place, way)
     if isinstance(value, list):
         if value and value[0].__class__ is dict:
-            element = place.element
             # An element stays even if nothing is left of it: the length of a list means something.
-            return [_clean(part, element, "") or {} for part in value]
+            return [_clean(part, place.element, (*way, way[-1])) or {} for part in value]
         return value or None
-    return None if not value and name in _DROPPED_WHEN_ZERO else value
+    if value or value is None or way[-1] not in _SAME_AS_ABSENT:
+        return value
+    return value if way[-2] in _MEANT_UNDER.get(way[-1], ()) else None
 
 
-def _clean_map(value: dict[str, Any], place: Schema, name: str) -> dict[str, Any] | None:
-    if place.open:
+def _clean_map(value: dict[str, Any], place: Schema, way: tuple[str, ...]) -> dict[str, Any] | None:
+    if place.open or way[-1] in _OPEN_MAPS:
         # Here an empty text is a value of its own.
         return {key: part for key, part in value.items() if part is not None} or None
     kept = {}
     for key, part in value.items():
-        cleaned = _clean(part, place.below(key), key)
+        cleaned = _clean(part, place.below(key), (*way, key))
         if cleaned is not None:
             kept[key] = cleaned
-    return kept if kept or name in _MEANT_EMPTY else None
+    return kept if kept or not _always_there(way) else None
+
+
+def _always_there(way: tuple[str, ...]) -> bool:
+    # of a pod as a whole, resources are a pointer: there nothing at all is not the same as an empty map
+    return way[-1] in _ALWAYS_THERE or (way[-1] == "resources" and way[-3:-1] != ("template", "spec"))
 
 
 def without_allocated(live: Body, declared: Body, kind: str) -> Body:
     """The live body without what the server handed out, where nobody declared it. Both are in normal form."""
-    allocated = ALLOCATED.get(kind)
     spec, wanted = live.get("spec"), declared.get("spec") or {}
-    if not allocated or not isinstance(spec, dict):
+    allocated = ALLOCATED.get(kind, frozenset())
+    if not isinstance(spec, dict) or (not allocated and kind != "Service"):
         return live
     spec = {name: value for name, value in spec.items() if name not in allocated or name in wanted}
-    if kind == "Service" and isinstance(spec.get("ports"), list):
-        spec["ports"] = _without_node_ports(spec["ports"], wanted.get("ports") or [])
+    if kind == "Service":
+        for name in _usual_addresses(spec) - wanted.keys():
+            spec.pop(name, None)
+        if isinstance(spec.get("ports"), list):
+            spec["ports"] = _without_node_ports(spec["ports"], wanted.get("ports") or [])
     rest = {name: part for name, part in live.items() if name != "spec"}
     return {**rest, "spec": spec} if spec else rest
+
+
+def _usual_addresses(spec: Body) -> set[str]:
+    """The fields of a Service that are as the server sets them for one that asks for nothing: one address.
+
+    No address at all (`None`), a second one, or another family than the address has, is somebody's wish.
+    """
+    address = str(spec.get("clusterIP") or "")
+    usual = set() if address == "None" else {"clusterIP"}
+    if len(spec.get("clusterIPs") or ()) < 2:
+        usual.add("clusterIPs")
+    if spec.get("ipFamilyPolicy") == "SingleStack":
+        usual.add("ipFamilyPolicy")
+    families = spec.get("ipFamilies") or []
+    # without an address, the one family is the cluster's own
+    if len(families) < 2 and (address in ("", "None") or families == ["IPv6" if ":" in address else "IPv4"]):
+        usual.add("ipFamilies")
+    return usual
 
 
 def _without_node_ports(live: list[Body], declared: list[Body]) -> list[Body]:

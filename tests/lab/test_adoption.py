@@ -213,7 +213,7 @@ def test_what_the_server_would_not_accept_is_refused_before_anything_is_written(
         both = json.dumps({"apiVersion": "v1", "kind": "List", "items": [policy, binding]})
         operator.run("kubectl", "apply", "--filename", "-", text=both)
         for _ in range(40):
-            refused = operator.run("flowmaster", "adopt", "--again", "--dry-run", code=None)
+            refused = operator.run("flowmaster", "adopt", "--again", "--dry-run", "--strict", code=None)
             if refused.returncode == 1:
                 break
             time.sleep(0.5)

@@ -351,7 +351,8 @@ def test_a_line_end_that_the_provider_would_change_is_refused_with_its_key(elsew
     here = ("kubectl", "--namespace", FOREIGN)
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "old"}, "data": {"a.txt": "one\x85two"}}
     elsewhere.run(*here, "create", "--filename", "-", text=json.dumps(body))
-    refused = elsewhere.run("flowmaster", "adopt", "--again", "--dry-run", "--stack", "elsewhere", code=1)
+    refused = elsewhere.run("flowmaster", "adopt", "--again", "--dry-run", "--strict", "--stack", "elsewhere", code=1)
     elsewhere.run(*here, "delete", "configmap/old")
-    assert "taking over ConfigMap/old would change data[a.txt]" in refused.stderr
-    assert "U+0085" in refused.stderr
+    assert "ConfigMap/old: cannot be applied: the provider cannot send the character U+0085 of data[a.txt]" in (
+        refused.stderr
+    )

@@ -1,0 +1,9 @@
+"""What refuses an adoption."""
+
+from __future__ import annotations
+
+from config.errors import UserError
+
+
+class AdoptionError(UserError):
+    """The namespace cannot be taken over as it is."""

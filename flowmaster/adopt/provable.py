@@ -1,0 +1,152 @@
+"""The largest part of a namespace that can be taken over with proof: the rest is left as it is, object by object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from config.catalogue import Catalogue
+from config.settings import Settings
+from config.stack import Release
+from flowmaster.adopt import controllers
+from flowmaster.adopt.describe import Description, describe, images
+from flowmaster.adopt.errors import AdoptionError
+from flowmaster.adopt.proof import Proof, Prover
+from flowmaster.cluster.connection import Api
+from flowmaster.cluster.reader import LiveState
+from flowmaster.compare.finding import ObjectRef
+from flowmaster.render.manifests import manifests
+
+_KINDS = {
+    "services": "Deployment",
+    "configMaps": "ConfigMap",
+    "secrets": "Secret",
+    "externalServices": "Service",
+    "rawServices": "Service",
+}
+"""What the entries of the catalogue's parts are in the cluster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How far an adoption goes."""
+
+    strict: bool = False
+    """Refuse everything where one object cannot be taken over as it is."""
+    restart: frozenset[str] = frozenset()
+    """Names of Deployments that are taken over although their pods restart by that."""
+    take: frozenset[str] = frozenset()
+    """`Kind/name`, or patterns, of objects that are taken over although somebody else keeps them."""
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provable:
+    """What can be taken over."""
+
+    description: Description
+    settings: Settings
+    proofs: list[Proof]
+
+
+def provable(
+    api: Api,
+    settings: Settings,
+    live: LiveState,
+    options: Options,
+    settings_of: Callable[[Description], Settings],
+) -> Provable:
+    """Describe the namespace, and leave out what is not proved, until all that is left is.
+
+    :param settings_of: the settings that a description makes.
+    :raises AdoptionError: where the namespace itself cannot be taken over, or with `strict` any object of it.
+    """
+    _refuse_unknown(options, live)
+    prover = Prover(api, live)
+    kept = controllers.kept(live, options.take)
+    failed: dict[ObjectRef, str] = {}
+    while True:
+        description = describe(live, settings.catalogue.registry, dict(images(live)), kept | failed)
+        more = description.unsayable | _refused_by_models(description, live.namespace)
+        proofs: list[Proof] = []
+        if not more:
+            adopted = settings_of(description)
+            proofs = prover.prove([dict(body) for body in manifests(adopted)])
+            more = {proof.ref: proof.why for proof in proofs if not (proof.holds or _allowed(proof, options))}
+        if not more:
+            break
+        failed |= more
+        _refuse_namespace(failed)
+    if options.strict and failed:
+        raise _strict(failed)
+    return Provable(description=description, settings=adopted, proofs=proofs)
+
+
+def _allowed(proof: Proof, options: Options) -> bool:
+    return proof.ref.kind == "Deployment" and proof.ref.name in options.restart and proof.possible
+
+
+def _refused_by_models(description: Description, namespace: str) -> dict[ObjectRef, str]:
+    """The objects that catalogue or stack cannot hold, by what their models say."""
+    refused: dict[ObjectRef, str] = {}
+    try:
+        Catalogue.model_validate(description.catalogue)
+    except ValidationError as err:
+        for problem in err.errors(include_url=False):
+            part, name, *rest = (*problem["loc"], "", "")
+            if part not in _KINDS or not name:
+                raise
+            words = problem["msg"].removeprefix("Value error, ")
+            place = ".".join(str(step) for step in rest if step and step != "[key]") or "name"
+            refused[ObjectRef(_KINDS[str(part)], namespace, str(name))] = (
+                f"the catalogue cannot have its {place}: {words}"
+            )
+    for name, release in description.services.items():
+        try:
+            Release.model_validate(release)
+        except ValidationError as err:
+            words = err.errors(include_url=False)[0]["msg"]
+            refused[ObjectRef("Deployment", namespace, name)] = f"the stack cannot have it: {words}"
+    return refused
+
+
+def _refuse_unknown(options: Options, live: LiveState) -> None:
+    names = {ref.name for ref, _ in live.of("Deployment")}
+    for name in sorted(options.restart - names):
+        raise AdoptionError(
+            f"--restart {name}: there is no Deployment of that name",
+            "nothing was written",
+            f"there are: {', '.join(sorted(names)) or 'none'}",
+        )
+    for pattern in sorted(options.take):
+        if not any(controllers.named(ref, [pattern]) for ref in live.objects):
+            raise AdoptionError(
+                f"--take {pattern}: there is no such object", "nothing was written", "write KIND/NAME as adopt lists it"
+            )
+
+
+def _refuse_namespace(failed: Mapping[ObjectRef, str]) -> None:
+    for ref, why in failed.items():
+        if ref.kind == "Namespace":
+            raise AdoptionError(f"{ref}: {why}", "nothing was written, and nothing was changed", "")
+
+
+def _strict(failed: Mapping[ObjectRef, str]) -> AdoptionError:
+    reasons = "; ".join(f"{names}: {why}" for names, why in grouped(failed.items()))
+    return AdoptionError(
+        f"{len(failed)} of the objects cannot be taken over as they are (--strict): {reasons}",
+        "nothing was written, and nothing was changed",
+        "without --strict they are left as they are, and the rest is taken over",
+    )
+
+
+def grouped(reasons: Iterable[tuple[ObjectRef, str]]) -> list[tuple[str, str]]:
+    """The objects, in one text, that each reason is about, and the reason."""
+    about: dict[str, list[str]] = {}
+    for ref, why in reasons:
+        about.setdefault(why, []).append(str(ref))
+    return [(", ".join(names), why) for why, names in about.items()]
