@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,13 +25,14 @@ from components.kubernetes import hidden
 from components.takeover import say as say_taken_over
 from config.errors import UserError
 from config.settings import Settings
+from flowmaster.adopt.proof import Proof, taken_over
 from flowmaster.cluster import reader
 from flowmaster.cluster.connection import Api, UnreachableError, connect
 from flowmaster.cluster.copies import LAST_APPLIED
 from flowmaster.cluster.normalise import annotation
 from flowmaster.cluster.writes import Step, carry_out
 from flowmaster.compare.finding import FindingClass, ObjectRef
-from flowmaster.drift import engine, last_applied
+from flowmaster.drift import engine, health, last_applied
 from flowmaster.drift import host as source
 from flowmaster.drift.objects import reference
 from flowmaster.drift.preflight import check_identity, check_images
@@ -40,6 +41,7 @@ from flowmaster.heal.kept_fields import HEALED
 from flowmaster.heal.plan import Body, Plan, plan
 from flowmaster.report.values import line
 
+_PODS_OR_ADDRESS = frozenset({"Deployment", "Service"})
 _THREADS = ThreadPoolExecutor(8, thread_name_prefix="hook")
 
 
@@ -55,6 +57,10 @@ class Server:
     """What is there already and will be taken over."""
     copied: Mapping[ObjectRef, list[str]] = field(default_factory=dict)
     """Objects with annotations that hold a copy of them, and these."""
+    proofs: Sequence[Proof] = ()
+    """Whether those that are taken over, and have pods or an address, stay as they are."""
+    ill: Mapping[str, Body] = field(default_factory=dict)
+    """The Deployments, as they were, whose pods did not run already before."""
     host: source.HostSource | None = None
     """The look at the machine itself, where the stack has anything on it."""
     _resources: dict[ObjectRef, pulumi.Resource] = field(default_factory=dict)
@@ -74,7 +80,7 @@ class Server:
 
         What the program changed is left out where Pulumi shows that itself.
         """
-        say_taken_over(self.adopted, self.report.findings, self._resources)
+        say_taken_over(self.adopted, self.report.findings, self.proofs, self._resources)
         for finding in self.report.findings:
             if finding.cls is FindingClass.PENDING and not self.plan.settles(finding):
                 continue
@@ -194,9 +200,11 @@ def compare(
     if host is not None:
         host.refuse_impostor()
     todo = plan(declared, before, live, report.findings, rules)
-    refs = [reference(body, settings.namespace) for body in declared]
-    adopted, copied = takeover.adoptable(refs, before, live), takeover.copied(refs, live)
-    return Server(settings, report, todo, before, adopted, copied, host)
+    by_ref = {reference(body, settings.namespace): body for body in declared}
+    adopted, copied = takeover.adoptable(by_ref, before, live), takeover.copied(by_ref, live)
+    proofs = taken_over(api, live, [by_ref[ref] for ref in sorted(adopted) if ref.kind in _PODS_OR_ADDRESS])
+    ill = {ref.name: live.objects[ref] for ref in health.ill(by_ref, live)}
+    return Server(settings, report, todo, before, adopted, copied, proofs, ill, host)
 
 
 def _refuse_ending(live: reader.LiveState) -> None:

@@ -76,14 +76,19 @@ def services(site: Site) -> list[str]:
 
 
 def reverse_proxy(
-    settings: Settings, flowmaster: FlowMaster, report: Report, host: HostSource | None = None
+    settings: Settings,
+    flowmaster: FlowMaster,
+    report: Report,
+    host: HostSource | None = None,
+    ill: Mapping[str, Any] = {},
 ) -> ReverseProxy:
     """The reverse proxy of the stack; without sites where the stack says nothing about one.
 
     What the report says of its sites shows as a change of them, and the update undoes it. `host` knows the addresses
     that Services have now; Pulumi knows those that they had when it last wrote them.
 
-    nginx is written once the services behind it run, so that it never leads to where nobody answers yet.
+    nginx is written once the services behind it run, so that it never leads to where nobody answers yet. Those that
+    did not run already before the update (`ill`, see :func:`components.rollout.ready`) are not waited for.
     """
     proxy = settings.stack.reverse_proxy
     if proxy is None:
@@ -93,7 +98,7 @@ def reverse_proxy(
     args = ReverseProxyArgs(
         stack=settings.name,
         sites=proxy.sites,
-        addresses={name: _address(settings, flowmaster, name, host) for name in routed},
+        addresses={name: _address(settings, flowmaster, name, host, ill.get(name)) for name in routed},
         asleep=asleep,
         drift=_to_undo(report, list(proxy.sites)),
     )
@@ -115,7 +120,7 @@ def _to_undo(report: Report, sites: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _address(
-    settings: Settings, flowmaster: FlowMaster, name: str, host: HostSource | None
+    settings: Settings, flowmaster: FlowMaster, name: str, host: HostSource | None, ill: Any
 ) -> pulumi.Output[str] | str:
     """The service's address: in a preview as it is now, in an update as it is once its pods are ready."""
     service = flowmaster.services[name]
@@ -129,18 +134,18 @@ def _address(
         return now if stays and now is not None else service.address
 
     async def wait(found: Sequence[Any]) -> str:
-        return await asyncio.to_thread(_live, settings, name, str(found[0]))
+        return await asyncio.to_thread(_live, settings, name, str(found[0]), ill)
 
     return pulumi.Output.all(service.address, service.deployment.metadata["name"]).apply(wait)
 
 
-def _live(settings: Settings, name: str, written: str) -> str:
+def _live(settings: Settings, name: str, written: str, ill: Any) -> str:
     """Wait for the service's pods, and read its address: it may have been made again since Pulumi wrote it."""
     from flowmaster.cluster.connection import connect
 
     with connect(settings.stack.cluster) as api:
         try:
-            wait_for(api.get, settings.namespace, {name}, settings.stack.cluster.rollout_timeout, _quietly)
+            wait_for(api.get, settings.namespace, {name: ill}, settings.stack.cluster.rollout_timeout, _quietly)
             body = api.get(f"/api/v1/namespaces/{settings.namespace}/services/{name}")
         except UserError as err:
             raise pulumi.RunError(str(err)) from None

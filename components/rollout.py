@@ -11,14 +11,17 @@ import pulumi
 from components.flowmaster import FlowMaster
 from config.errors import UserError
 from config.settings import Settings
-from flowmaster.cluster.rollout import POLL_SECONDS, RolloutError, wait_for
+from flowmaster.cluster.rollout import POLL_SECONDS, Rollout, RolloutError, wait_for
 from flowmaster.render import namespace as shared
 
 
-def ready(settings: Settings, flowmaster: FlowMaster) -> pulumi.Output[str]:
+def ready(settings: Settings, flowmaster: FlowMaster, ill: Mapping[str, Any] = {}) -> pulumi.Output[str]:
     """Resolves to a sentence once every service runs as declared; the update fails otherwise, with the reasons.
 
     In a preview nothing was applied, so nothing is waited for.
+
+    :param ill: the Deployments, as they were, whose pods did not run already before the update: of those that it did
+        not touch, a warning tells.
     """
     # only the names: Output.all() walks through all that it is given, and metadata has a long record of who wrote what
     deployments = [service.deployment.metadata["name"] for service in flowmaster.services.values()]
@@ -31,7 +34,9 @@ def ready(settings: Settings, flowmaster: FlowMaster) -> pulumi.Output[str]:
         if pulumi.runtime.is_dry_run():
             return sentence
         try:
-            await asyncio.to_thread(_wait, settings, set(flowmaster.services))
+            for rollout in await asyncio.to_thread(_wait, settings, {name: ill.get(name) for name in expected}):
+                words = f"did not run before this update, which did not touch it: {rollout.reason}"
+                pulumi.log.warn(words, flowmaster.services[rollout.name].deployment)
         except RolloutError as err:
             for name, text in err.others.items():
                 pulumi.log.error(text, flowmaster.services[name].deployment)
@@ -45,7 +50,7 @@ def ready(settings: Settings, flowmaster: FlowMaster) -> pulumi.Output[str]:
     return pulumi.Output.all(*deployments).apply(wait)
 
 
-def _wait(settings: Settings, names: set[str]) -> None:
+def _wait(settings: Settings, services: Mapping[str, Any]) -> list[Rollout]:
     from flowmaster.cluster.connection import connect
     from flowmaster.cluster.masking import Masker
 
@@ -57,7 +62,8 @@ def _wait(settings: Settings, names: set[str]) -> None:
             # What a container prints before it ends may well be the password that was refused.
             return masker.text(answer) if isinstance(answer, str) else answer
 
-        wait_for(get, settings.namespace, names, settings.stack.cluster.rollout_timeout, _say)
+        timeout = settings.stack.cluster.rollout_timeout
+        return wait_for(get, settings.namespace, services, timeout, _say)
 
 
 def _say(text: str) -> None:

@@ -116,6 +116,19 @@ def prove(api: Api, live: LiveState, declared: Sequence[Body]) -> list[Proof]:
     return Prover(api, live).prove(declared)
 
 
+def taken_over(api: Api, live: LiveState, declared: Sequence[Body]) -> list[Proof]:
+    """The first proof alone, for each declared object that is live: enough to tell whether an update restarts pods.
+
+    :raises UnreachableError: where the API server is gone.
+    """
+    masker = Masker([*declared, *(body for _, body in live.of("Secret"))])
+    comparison = Comparison(Applied(), live, masker)
+    pairs = [(ref, body) for body in declared if (ref := reference(body, live.namespace)) in live.objects]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        tasks = [pool.submit(_taken_over, api, ref, body, live.objects[ref], comparison) for ref, body in pairs]
+    return [task.result() for task in tasks]
+
+
 def _prove(api: Api, ref: ObjectRef, declared: Body, live: Body, comparison: Comparison) -> Proof:
     if bad := unsendable(declared):
         places = tuple(dict.fromkeys(render(path) for path, _ in bad))

@@ -56,14 +56,16 @@ class RolloutError(UserError):
 def wait_for(
     get: Get,
     namespace: str,
-    names: set[str],
+    services: Mapping[str, Json | None],
     timeout: float,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Wait until all of the Deployments are rolled out.
+) -> list[Rollout]:
+    """Wait until all of the Deployments are rolled out; returns those that are not, for which nobody waited.
 
+    :param services: the Deployments by name; one whose pods did not run already before the update is given as it was
+        then. As long as nothing of it was changed, it is not waited for: it is not the update's failure.
     :param timeout: seconds for all of them together.
     :raises RolloutError: at the timeout, or earlier when all that is left has been failing for :data:`FAILING_SECONDS`.
     :raises UnreachableError: where the API server does not answer at the timeout; until then it may come back.
@@ -71,7 +73,7 @@ def wait_for(
     started, last, failing = clock(), "", _Failing()
     while True:
         try:
-            rollouts = _look(get, namespace, names)
+            rollouts, before = _look(get, namespace, services)
         except UnreachableError:
             if clock() - started >= timeout:
                 raise
@@ -79,9 +81,9 @@ def wait_for(
             continue
         open_ones = [rollout for rollout in rollouts if not rollout.done]
         if not open_ones:
-            return
+            return before
         now = clock()
-        text = f"{len(names) - len(open_ones)} of {len(names)} services run"
+        text = f"{len(services) - len(open_ones) - len(before)} of {len(services)} services run"
         if text != last:
             say(text)
             last = text
@@ -109,13 +111,23 @@ class _Failing:
         return 0.0
 
 
-def _look(get: Get, namespace: str, names: set[str]) -> list[Rollout]:
+def _look(get: Get, namespace: str, services: Mapping[str, Json | None]) -> tuple[list[Rollout], list[Rollout]]:
+    """How far the Deployments are: those that count, and those that were ill before and still are."""
     # resourceVersion=0 is answered from the API server's cache, without asking etcd
     parameters = {"resourceVersion": "0"}
     deployments = get(f"/apis/apps/v1/namespaces/{namespace}/deployments", parameters)["items"]
     pods = get(f"/api/v1/namespaces/{namespace}/pods", parameters)["items"]
     found = {d["metadata"]["name"]: d for d in deployments}
-    return [rollout_of(name, found.get(name), pods) for name in sorted(names)]
+    rollouts = [rollout_of(name, found.get(name), pods) for name in sorted(services)]
+    before = [r for r in rollouts if not r.done and _untouched(services[r.name], found.get(r.name))]
+    return [rollout for rollout in rollouts if rollout not in before], before
+
+
+def _untouched(before: Json | None, now: Json | None) -> bool:
+    """Whether a Deployment is the one that it was, where it is known what that was."""
+    if before is None or now is None:
+        return False
+    return bool((before["metadata"]["uid"], before["spec"]) == (now["metadata"]["uid"], now["spec"]))
 
 
 def rollout_of(name: str, deployment: Json | None, pods: Sequence[Json]) -> Rollout:

@@ -51,6 +51,12 @@ def findings(refs: Iterable[ObjectRef], live: LiveState, masker: Masker, now: da
     return found
 
 
+def ill(refs: Iterable[ObjectRef], live: LiveState, now: datetime | None = None) -> list[ObjectRef]:
+    """The Deployments among the declared objects whose pods do not run, other than because they have only begun to."""
+    found = findings((ref for ref in refs if ref.kind == "Deployment"), live, Masker(), now)
+    return sorted({finding.object for finding in found})
+
+
 def _workload(ref: ObjectRef, body: Body, pods: list[Body], masker: Masker, now: datetime) -> list[Finding]:
     wanted, desired = _wanted(body), "running"
     grouped: dict[tuple[str, str], list[Trouble]] = {}

@@ -53,7 +53,7 @@ class Workloads:
         :raises flowmaster.cluster.rollout.RolloutError: where one does not, with what it said last.
         """
         patience = self.timeout if timeout is None else min(timeout, self.timeout)
-        wait_for(self.api.get, self.namespace, set(names), patience, _quietly, sleep=self._pause)
+        wait_for(self.api.get, self.namespace, dict.fromkeys(names), patience, _quietly, sleep=self._pause)
 
     def _patch(self, name: str, replicas: int) -> None:
         self.api.request(

@@ -11,7 +11,7 @@ import pytest
 
 from config.errors import MAX_LINES
 from flowmaster.cluster.errors import ApiError, UnreachableError
-from flowmaster.cluster.rollout import FAILING_SECONDS, RolloutError, rollout_of, wait_for
+from flowmaster.cluster.rollout import FAILING_SECONDS, Rollout, RolloutError, rollout_of, wait_for
 
 Json = dict[str, Any]
 TIMEOUT = 120
@@ -168,8 +168,9 @@ class Cluster:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def wait(self, *names: str) -> None:
-        wait_for(self.get, "flowmaster", set(names), TIMEOUT, self.said.append, lambda: self.now, self.sleep)
+    def wait(self, *names: str, **before: Json) -> list[Rollout]:
+        services = {**dict.fromkeys(names), **before}
+        return wait_for(self.get, "flowmaster", services, TIMEOUT, self.said.append, lambda: self.now, self.sleep)
 
 
 def constant(*found: list[Json]) -> Callable[[float], tuple[list[Json], list[Json]]]:
@@ -280,3 +281,29 @@ def test_an_api_server_that_stays_away_is_an_error_at_the_timeout() -> None:
     with pytest.raises(UnreachableError, match="connection refused"):
         cluster.wait("frontend")
     assert cluster.now == TIMEOUT
+
+
+def ill(**spec: Any) -> Json:
+    body = deployment("worker")
+    body["metadata"]["uid"] = "w"
+    body["spec"] |= spec
+    return body
+
+
+def test_what_was_ill_before_and_is_untouched_is_told_and_not_waited_for() -> None:
+    cluster = Cluster(constant([deployment(ready=1), ill()], [pod(CRASH_LOOP, "worker")]))
+    (left,) = cluster.wait("frontend", worker=ill())
+    assert (left.name, left.failing, cluster.now) == ("worker", True, 0.0)
+    assert cluster.said == []
+
+
+def test_what_was_ill_before_and_was_changed_is_the_updates_failure() -> None:
+    cluster = Cluster(constant([deployment(ready=1), ill(replicas=2)], [pod(CRASH_LOOP, "worker")]))
+    with pytest.raises(RolloutError, match="Deployment/worker"):
+        cluster.wait("frontend", worker=ill())
+
+
+def test_what_was_ill_before_and_got_well_is_not_told() -> None:
+    well = ill()
+    well["status"]["availableReplicas"] = 1
+    assert Cluster(constant([deployment(ready=1), well], [])).wait("frontend", worker=ill()) == []
