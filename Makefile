@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := demo
 .PHONY: demo check test preview up drift bench clean
 STACK ?= demo
+# whose tools `check` runs: those of the clone, or of the environment that `lab/check` makes for another Python
+BIN ?= .venv/bin/
 # a process of pytest for each core, and a twin for each of those as far as memory goes (tests/lab/conftest.py)
 TWINS := $(if $(FLOWMASTER_TWIN),,--numprocesses auto --dist loadfile --no-loadscope-reorder)
 
@@ -11,18 +13,20 @@ demo:    ## twin, preview and update: the whole main job
 	@lab/demo
 
 .venv/bin/pytest:
-	@lab/bootstrap
+	@lab/bootstrap --no-twin
 
-check: .venv/bin/pytest ## style, types, the order of the rooms, and every test that needs no twin
-	@.venv/bin/ruff check .
-	@.venv/bin/ruff format --check --quiet .
-	@.venv/bin/mypy
-	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
-	@.venv/bin/pytest --numprocesses auto --ignore tests/lab
+check: .venv/bin/pytest ## style, types, dependencies, the order of the rooms, and every test that needs no twin
+	@$(BIN)ruff check .
+	@$(BIN)ruff format --check --quiet .
+	@$(BIN)deptry .
+	@$(BIN)mypy
+	@$(BIN)lint-imports --no-cache >/dev/null || $(BIN)lint-imports --no-cache
+	@$(BIN)pytest --numprocesses auto --ignore tests/lab
 
 test:    ## check, then every test on twins of its own, several at once
 	@lab/bootstrap
 	@$(MAKE) --no-print-directory check
+	@lab/check --packages
 	@.venv/bin/pytest $(TWINS) $(or $(TESTS),tests/lab)
 
 preview: ## what an update would change, and what was changed by hand

@@ -28,10 +28,12 @@ def configured(req: ConfigureRequest, key: str) -> Props:
 class Provider(ResourceProvider):
     """A dynamic provider whose :class:`UserError` reaches the person as its three lines.
 
-    gRPC puts "Exception calling application:" before the text of an exception and prints its traceback. Pulumi's server
-    of dynamic providers leaves that to gRPC, and hands no provider the call's context, by which it could end a call
-    with words of its own (https://github.com/pulumi/pulumi/blob/v3.259.0/sdk/python/lib/pulumi/dynamic/__main__.py).
-    So the context is looked for among the callers. Where there is none, the exception goes on as it is.
+    Pulumi's server of dynamic providers ends a call with the traceback of its exception, or, before 3.272, leaves it to
+    gRPC, which puts "Exception calling application:" before the text. It hands no provider the call's context, by which
+    one could end the call with words of its own
+    (https://github.com/pulumi/pulumi/blob/v3.272.0/sdk/python/lib/pulumi/dynamic/__main__.py). So the context is looked
+    for among the callers, and whoever ends the call from then on does it with those words. Where there is none, the
+    exception goes on as it is.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -57,6 +59,8 @@ def _end_call(err: UserError) -> NoReturn:
     while (caller := frame.f_back) is not None:
         for value in list(caller.f_locals.values()):
             if isinstance(value, grpc.ServicerContext):
+                abort = value.abort
+                value.abort = lambda code, _, abort=abort: abort(code, str(err))
                 value.abort(grpc.StatusCode.UNKNOWN, str(err))
         frame = caller
     raise err

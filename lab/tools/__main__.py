@@ -11,6 +11,7 @@ from pathlib import Path
 from lab.tools import ToolError, binary, cache, environment
 from lab.tools.ensure import ensure
 from lab.tools.manifest import DEFAULT_GROUPS, PROGRAMS, Group, Program
+from lab.tools.meanwhile import Meanwhile
 from lab.tools.progress import Progress
 
 
@@ -19,8 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "ensure":
+            meanwhile = Meanwhile(options.meanwhile) if options.meanwhile else None
             with Progress() as progress:
-                ensure(tuple(dict.fromkeys(options.group)) or DEFAULT_GROUPS, progress)
+                ensure(tuple(dict.fromkeys(options.group)) or DEFAULT_GROUPS, progress, meanwhile)
         elif options.command == "path":
             print(binary(options.name))
         elif options.command == "list":
@@ -49,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="|".join(Group),
         help=f"only this group (may be repeated; default: {', '.join(DEFAULT_GROUPS)})",
     )
+    ensuring.add_argument(
+        "--meanwhile", metavar="COMMAND", help="run this too, as soon as what the twin needs is there"
+    )
     path = commands.add_parser("path", help="print where a program lies")
     path.add_argument("name")
     commands.add_parser("list", help="print every program, its version and whether it is there")
@@ -63,12 +68,13 @@ def _list() -> None:
 
 def _state(program: Program) -> str:
     try:
-        path = binary(program.builds[0].output)
+        path = binary(program.binaries[-1])
     except ToolError:
         return "missing"
     if not path.is_relative_to(cache.cache_root()):
         return f"official  {path}"
-    return f"built {_megabytes(path.parent):4.0f} MB  {path.parent}"
+    how = "official" if cache.is_official(program) else "built"
+    return f"{how} {_megabytes(path.parent):4.0f} MB  {path.parent}"
 
 
 def _megabytes(folder: Path) -> float:

@@ -1,7 +1,8 @@
-"""Where built tools lie, under which key, and who may build at a time.
+"""Where the tools lie, under which key, and who may build at a time.
 
-A program's folder is `<cache>/tools/<name>/<version>-<hash>`. It appears by a rename when everything in it is
-there, so a folder that exists is complete, and a second clone that pins the same inputs finds it.
+The folder of a built program is `<cache>/tools/<name>/<version>-<hash>`, of a downloaded one
+`<version>-official-<machine>`. It appears by a rename when everything in it is there, so a folder that exists is
+complete, and a second clone that pins the same inputs finds it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from lab.tools.manifest import Program
 SOURCES = Path(__file__).parent / "go"
 GO_FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false")
 LINKER_FLAGS = ("-s", "-w")
+_POLL = 0.5
 _HASHED = ("go.mod", "go.sum", "main.go")
 
 
@@ -47,22 +50,46 @@ def key(program: Program, sources: Path = SOURCES) -> str:
                 digest.update(f"{build.folder}/{name}\0".encode() + file.read_bytes())
             elif name != "main.go":
                 raise ToolError(f"{file} is missing: this clone is not complete; `git status` shows what was removed")
+        for patch in build.patches:
+            digest.update(repr(patch).encode() + (sources / build.folder / patch.file).read_bytes())
     return f"{program.version}-{digest.hexdigest()[:10]}"
 
 
-def folder(program: Program, sources: Path = SOURCES) -> Path:
-    """Return the program's folder in the cache, whether it exists or not."""
-    return cache_root() / "tools" / program.name / key(program, sources)
+def place(program: Program) -> Path:
+    """Return the folder that holds every version and build of the program."""
+    return cache_root() / "tools" / program.name
 
 
-def is_built(program: Program) -> bool:
+def built_folder(program: Program) -> Path:
+    """Return the folder of the program as it is built here, whether it exists or not."""
+    return place(program) / key(program)
+
+
+def official_folder(program: Program) -> Path:
+    """Return the folder of the program as its project publishes it, whether it exists or not."""
+    return place(program) / f"{program.version}-official-{platform.system()}-{platform.machine()}".lower()
+
+
+def is_official(program: Program) -> bool:
+    """Whether the program lies in the cache as its project publishes it."""
+    return official_folder(program).is_dir()
+
+
+def folder(program: Program) -> Path:
+    """Return the program's folder in the cache, whether it exists or not: the published one before the built one."""
+    return official_folder(program) if is_official(program) else built_folder(program)
+
+
+def is_there(program: Program) -> bool:
     """Whether the program lies in the cache, complete."""
     return folder(program).is_dir()
 
 
 @contextmanager
-def locked(place: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock of PLACE, a folder made if need be; WAITING is called once when another process has it.
+def locked(place: Path, waiting: Callable[[], None], name: str = "") -> Iterator[None]:
+    """Hold the lock of that NAME in PLACE, a folder made if need be.
+
+    As long as another process has it, WAITING is called now and then; what that raises ends the waiting.
 
     The lock goes with the process, however it ends.
 
@@ -71,13 +98,15 @@ def locked(place: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """
     try:
         place.mkdir(parents=True, exist_ok=True)
-        lock = (place / ".lock").open("w")
+        lock = (place / f".lock{name}").open("w")
     except OSError as err:
         raise ToolError(f"cannot write to {place} ({err.strerror}): set FLOWMASTER_CACHE to a folder you own") from err
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waiting()
+                time.sleep(_POLL)
         yield

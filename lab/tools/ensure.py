@@ -1,64 +1,67 @@
-"""Making the tools available: building what is missing from the cache, and putting Pulumi's plugins in place."""
+"""Making the tools available: what the cache lacks is downloaded or built, and Pulumi's plugins are put in place."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 
-from lab.tools import cache, golang, official, places, plugins
+from lab.tools import cache, downloads, golang, official, places, plugins
+from lab.tools.downloads import NotHadError, Offer
+from lab.tools.errors import ToolError
 from lab.tools.manifest import Group, Program
+from lab.tools.meanwhile import Meanwhile
 from lab.tools.progress import Progress
 
 AT_A_TIME = 2
 """One build leaves cores idle while it links or downloads; a third would only cost memory (a link takes up to 3 GB)."""
 
-_DOWNLOADS = "get.pulumi.com"
 
-
-def ensure(groups: tuple[Group, ...], progress: Progress) -> None:
+def ensure(groups: tuple[Group, ...], progress: Progress, meanwhile: Meanwhile | None = None) -> None:
     """Make every program of GROUPS available; what is there already costs nothing.
 
+    MEANWHILE is begun as soon as what the twin needs is there, and has ended when this returns.
+
     Raises:
-        ToolError: Go is missing or too old, a build failed, or the cache cannot be written.
+        ToolError: Go is missing or too old, a build failed, the cache cannot be written, or MEANWHILE failed.
     """
-    programs = places.wanted(groups)
     lacking = plugins.missing() if Group.PULUMI in groups else ()
-    if not lacking and all(cache.is_built(program) for program in programs):
+    programs = (*places.wanted(groups), *(program for program in lacking if official.plugin(program) is None))
+    missing = tuple(program for program in programs if not cache.is_there(program))
+    if not missing and not lacking:
+        if meanwhile:
+            meanwhile.alone()
         return
     refusal = official.pulumi().refusal
     if refusal:
-        progress.say(f"{refusal}. Pulumi is built instead")
-    # Without a way to Pulumi's downloads the plugins are built at the same time as the CLI, else after trying with it.
-    download = (
-        any(not cache.is_built(program) and official.plugin(program) is None for program in lacking) and _online()
-    )
-    at_once = plugins.to_build(None, progress) if lacking and not download else ()
-    build_missing((*programs, *at_once), progress)
-    if lacking:
-        cli = places.binary("pulumi")
-        if download:
-            build_missing(plugins.to_build(cli, progress), progress)
-        plugins.install(cli, progress)
+        progress.say(f"{refusal}. Another one is made available")
+    awaited = {program for program in missing if program.group is Group.TWIN}
 
+    def there(program: Program) -> None:
+        awaited.discard(program)
+        if meanwhile and not awaited:
+            meanwhile.begin(progress)
 
-def _online() -> bool:
-    """Whether Pulumi's downloads can be reached, or a proxy may lead to them."""
-    if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
-        return True
     try:
-        socket.create_connection((_DOWNLOADS, 443), timeout=3).close()
-    except OSError:
-        return False
-    return True
+        if meanwhile and not awaited:
+            meanwhile.begin(progress)
+        provide(missing, progress, there)
+        if lacking:
+            plugins.install(places.binary("pulumi"), progress)
+        if meanwhile:
+            meanwhile.finish(progress)
+    except BaseException:
+        if meanwhile:
+            meanwhile.stop()
+        raise
 
 
-def build_missing(programs: tuple[Program, ...], progress: Progress) -> None:
-    """Build those of PROGRAMS that the cache lacks, two at a time.
+def provide(missing: Sequence[Program], progress: Progress, there: Callable[[Program], object] = id) -> None:
+    """Download those of MISSING that are offered here, build the others; call THERE with each that has come.
 
     A run that is ended, by a signal or by a failure of one program, leaves the finished programs in the cache, and
     the rest of its work in Go's own build cache: the next run goes on from there.
@@ -66,49 +69,95 @@ def build_missing(programs: tuple[Program, ...], progress: Progress) -> None:
     Raises:
         ToolError: Go is missing or too old, or a build failed.
     """
-    missing = tuple(program for program in programs if not cache.is_built(program))
     if not missing:
         return
-    golang.check_go(missing)
-    names = ", ".join(f"{program.name} {program.version}" for program in missing)
-    progress.say(f"building {names} (minutes the first time only)")
+    progress.at("downloads", "asking for checksums")
+    offered = downloads.offers(missing)
+    progress.done("downloads")
+    to_build = [program for program in missing if program not in offered]
+    if to_build:
+        golang.check_go(to_build)
+    progress.expect(tuple(offered), to_build)
     builder = golang.Builder(progress)
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
+    with ThreadPoolExecutor(AT_A_TIME) as building, ThreadPoolExecutor(AT_A_TIME) as loading:
+        work: dict[Future[bool], Program] = {
+            **{loading.submit(_download, offer, builder, progress): program for program, offer in offered.items()},
+            **{building.submit(_build, program, builder, progress): program for program in to_build},
+        }
         try:
-            for future in as_completed([pool.submit(_build, program, builder, progress) for program in missing]):
-                future.result()
+            while work:
+                for future in wait(work, return_when=FIRST_COMPLETED).done:
+                    program = work.pop(future)
+                    if future.result():
+                        there(program)
+                    else:
+                        golang.check_go([program])
+                        progress.expect((), [program])
+                        work[building.submit(_build, program, builder, progress)] = program
         except BaseException:
             builder.stop()
-            pool.shutdown(cancel_futures=True)
+            building.shutdown(cancel_futures=True)
+            loading.shutdown(cancel_futures=True)
             raise
 
 
-def _build(program: Program, builder: golang.Builder, progress: Progress) -> None:
-    target = cache.folder(program)
-    place = target.parent
-    with cache.locked(place, lambda: progress.say(f"{program.name}: another run is building it, waiting")):
-        if target.is_dir():
-            return
-        _sweep(place)
-        start = time.monotonic()
-        progress.at(program.name, "compiling")
-        scratch = Path(tempfile.mkdtemp(prefix=".build-", dir=place))
+def _download(offer: Offer, builder: golang.Builder, progress: Progress) -> bool:
+    """Whether the published program is there now."""
+    program = offer.program
+    start = time.monotonic()
+    with _made(program, cache.official_folder(program), builder, progress) as result:
+        if result is None:
+            return True
         try:
-            result = scratch / "result"
+            downloads.fetch(offer, result, progress)
+        except NotHadError as err:
+            progress.say(f"{program.name} {program.version} is built, for it cannot be downloaded: {err}")
+            shutil.rmtree(result)
+            return False
+    progress.say(f"{program.name} {program.version} downloaded in {time.monotonic() - start:.0f} s")
+    return True
+
+
+def _build(program: Program, builder: golang.Builder, progress: Progress) -> bool:
+    start = time.monotonic()
+    with _made(program, cache.built_folder(program), builder, progress) as result:
+        if result is None:
+            return True
+        progress.at(program.name, "compiling")
+        for build in program.builds:
+            builder.build(program, build, result.parent / build.folder, result)
+    progress.say(f"{program.name} {program.version} built in {time.monotonic() - start:.0f} s")
+    return True
+
+
+@contextmanager
+def _made(program: Program, target: Path, builder: golang.Builder, progress: Progress) -> Iterator[Path | None]:
+    """A folder that becomes TARGET when the block ends, if it is still there; None where another run has made that."""
+    place = cache.place(program)
+
+    def waiting() -> None:
+        progress.at(program.name, "is made by another run")
+        if builder.stopped:
+            raise ToolError(f"{program.name}: not waited for, the run was ended")
+
+    with cache.locked(place, waiting, f"-{target.name}"):
+        if target.is_dir():
+            yield None
+            return
+        for leftover in place.glob(f".making-{target.name}-*"):
+            # of a killed run: the lock is held here, so nobody uses it
+            shutil.rmtree(leftover, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".making-{target.name}-", dir=place))
+        result = scratch / "result"
+        try:
             result.mkdir(mode=0o755)
-            for build in program.builds:
-                builder.build(program, build, scratch / build.folder, result)
-            for name, points_to in program.links:
-                (result / name).parent.mkdir(exist_ok=True)
-                (result / name).symlink_to(points_to)
-            result.rename(target)
+            yield result
+            if result.is_dir():
+                for name, points_to in program.links:
+                    (result / name).parent.mkdir(exist_ok=True)
+                    if not (result / name).exists():
+                        (result / name).symlink_to(points_to)
+                result.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
             progress.done(program.name)
-        progress.say(f"{program.name} {program.version} built in {time.monotonic() - start:.0f} s")
-
-
-def _sweep(place: Path) -> None:
-    """Remove what a killed build left; the caller holds the lock, so none of it is in use."""
-    for leftover in place.glob(".build-*"):
-        shutil.rmtree(leftover, ignore_errors=True)

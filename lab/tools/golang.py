@@ -8,18 +8,19 @@ import re
 import shutil
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from lab.tools.cache import GO_FLAGS, LINKER_FLAGS, SOURCES
 from lab.tools.errors import ToolError
-from lab.tools.manifest import GoBuild, ModuleFile, Program
+from lab.tools.manifest import GoBuild, ModuleFile, Patch, Program
 from lab.tools.progress import Progress
 from lab.tools.versions import Version
 
 _REMEDY = (
     "install Go {wanted} or newer (https://go.dev/doc/install) and put it on PATH; "
-    "from Go 1.21 on, `export GOTOOLCHAIN=auto` lets the installed one fetch it"
+    "a Go 1.21 or newer fetches it by itself, unless GOTOOLCHAIN is set to local"
 )
 _SWITCHES = Version(1, 21, 0, "")
 """The first Go that can fetch a newer Go by itself."""
@@ -53,11 +54,21 @@ def check_go(programs: Iterable[Program]) -> None:
     found = Version.find(_output([go, "version"], local))
     if found >= wanted:
         return
-    if found >= _SWITCHES and not _output([go, "env", "GOTOOLCHAIN"], dict(os.environ)).startswith("local"):
+    if found >= _SWITCHES and not _toolchain_chosen().startswith("local"):
         return
     raise ToolError(
         f"go is {found} ({go}), but {', '.join(names)} need {wanted} or newer: {_REMEDY.format(wanted=wanted)}"
     )
+
+
+def _toolchain_chosen() -> str:
+    """Return the user's own choice of a toolchain; that a distribution sets `local` is nobody's."""
+    chosen = os.environ.get("GOTOOLCHAIN", "")
+    if chosen:
+        return chosen
+    settings = Path(_output(["go", "env", "GOENV"], dict(os.environ)))
+    lines = settings.read_text().splitlines() if settings.is_file() else []
+    return next((line.partition("=")[2] for line in lines if line.startswith("GOTOOLCHAIN=")), "")
 
 
 def _output(command: list[str], environment: dict[str, str]) -> str:
@@ -73,8 +84,14 @@ class Builder:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._running: set[subprocess.Popen[str]] = set()
+        self._compiled: Counter[str] = Counter()
         self._stopped = False
         self._guard = threading.Lock()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing new is to begin."""
+        return self._stopped
 
     def stop(self) -> None:
         """End the builds under way and let no new one start."""
@@ -93,6 +110,8 @@ class Builder:
             ToolError: a module's checksum is wrong, a download or the compiler failed.
         """
         shutil.copytree(SOURCES / build.folder, scratch)
+        for patch in build.patches:
+            self._patch(program, patch, scratch)
         for file in build.embed:
             source = self._module_file(program, file, scratch)
             content = source.read_bytes()
@@ -108,6 +127,22 @@ class Builder:
             shutil.copyfile(self._module_file(program, file, scratch), target)
             target.chmod(0o755)
 
+    def _patch(self, program: Program, patch: Patch, scratch: Path) -> None:
+        """Let the build take the module from a copy of the verified one, with the one file in it exchanged."""
+        self._go(program, ["mod", "download", patch.module], scratch)
+        source = Path(self._go(program, ["list", "-m", "-f", "{{.Dir}}", patch.module], scratch).strip())
+        copy = scratch / "patched" / Path(patch.file).stem
+        # contents alone: the module cache is read-only, and a copy of its folders could be neither changed nor removed
+        for file in source.rglob("*"):
+            if file.is_file():
+                target = copy / file.relative_to(source)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+        if not (copy / patch.path).is_file():
+            raise ToolError(f"{program.name}: module {patch.module} has no {patch.path}; was its version changed?")
+        shutil.copyfile(scratch / patch.file, copy / patch.path)
+        self._go(program, ["mod", "edit", f"-replace={patch.module}=./{copy.relative_to(scratch)}"], scratch)
+
     def _module_file(self, program: Program, file: ModuleFile, scratch: Path) -> Path:
         answer = self._go(program, ["mod", "download", "-json", file.module], scratch)
         source = Path(json.loads(answer)["Dir"]) / file.path
@@ -118,7 +153,13 @@ class Builder:
     def _go(self, program: Program, arguments: list[str], folder: Path) -> str:
         """Run `go` in FOLDER, counting what it says it does; return what it printed on stdout."""
         # What the compilers leave when they are killed goes with the scratch folder, and not into /tmp for good.
-        environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTMPDIR": str(folder.parent)}
+        environment = {
+            **os.environ,
+            "GOTOOLCHAIN": _toolchain_chosen() or "auto",
+            "CGO_ENABLED": "0",
+            "GOWORK": "off",
+            "GOTMPDIR": str(folder.parent),
+        }
         # If this process is killed, `go` ends too, and does not fill the folder of a run that comes after.
         tied = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         with self._guard:
@@ -149,7 +190,7 @@ class Builder:
                 self._running.discard(process)
 
     def _follow(self, program: Program, process: subprocess.Popen[str]) -> list[str]:
-        downloaded = compiled = 0
+        downloaded = 0
         complaints: list[str] = []
         for line in process.stderr or ():
             text = line.rstrip()
@@ -157,8 +198,8 @@ class Builder:
                 downloaded += 1
                 self._progress.at(program.name, f"{downloaded} modules downloaded")
             elif text and " " not in text:
-                compiled += 1
-                self._progress.at(program.name, f"{compiled} packages compiled")
+                self._compiled[program.name] += 1
+                self._progress.compiled(program.name, self._compiled[program.name])
             else:
                 complaints.append(text)
         return complaints

@@ -1,4 +1,4 @@
-"""Official Pulumi builds that the machine already has: they are always preferred to building.
+"""What the machine already has, of Pulumi's own or of its distribution: it is always preferred to building.
 
 A suitable `pulumi` on PATH is one of the manifest's major version, not older than `PULUMI_OLDEST`, with an official
 `pulumi-language-python` in the same folder. A suitable plugin has the wanted major version and is not older.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lab.tools.cache import cache_root
 from lab.tools.errors import ToolError
-from lab.tools.manifest import PULUMI, PULUMI_OLDEST, Program
+from lab.tools.manifest import COMPOSE_OLDEST, PULUMI, PULUMI_OLDEST, Program
 from lab.tools.versions import Version
 
 
@@ -54,6 +54,29 @@ def _judge(path: str) -> Found:
     return Found(Path(path), str(version))
 
 
+COMPOSE_PLACES = tuple(
+    Path(place) / "docker/cli-plugins/docker-compose"
+    for place in ("/usr/libexec", "/usr/lib", "/usr/local/libexec", "/usr/local/lib")
+)
+"""Where Docker looks for its plugins: a distribution's packages, and Docker's own, put Compose there."""
+
+
+@cache
+def compose() -> Path | None:
+    """Return the machine's own Docker Compose, where that is new enough."""
+    for path in COMPOSE_PLACES:
+        if not path.exists():
+            continue
+        try:
+            command = [str(path), "version", "--short"]
+            run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+            if Version.find(run.stdout) >= Version.find(COMPOSE_OLDEST):
+                return path
+        except (OSError, subprocess.SubprocessError, ToolError):
+            continue
+    return None
+
+
 def _foreign_path() -> str:
     """Return PATH without the folders of the project's cache, which `lab/lab env` puts there."""
     own = cache_root()
@@ -85,5 +108,5 @@ def plugin(program: Program, home: Path | None = None) -> Path | None:
 
 
 def plugin_version(binary: Path) -> Version:
-    """Return the version that the name of an installed plugin's folder (`resource-kubernetes-v4.18.2`) tells."""
+    """Return the version that the name of an installed plugin's folder (`resource-kubernetes-v4.25.0`) tells."""
     return Version.find(binary.parent.name.rpartition("-v")[2])

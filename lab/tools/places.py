@@ -34,6 +34,8 @@ def binary(name: str) -> Path:
 def _official(program: Program, name: str) -> Path | None:
     if program.plugin:
         return official.plugin(program)
+    if program.name == "docker-compose":
+        return official.compose()
     if program.name != "pulumi":
         return None
     cli = official.pulumi().path
@@ -57,7 +59,7 @@ def environment() -> dict[str, str]:
     folders += [
         str(cache.folder(program))
         for program in PROGRAMS
-        if program.name != "pulumi" and not program.plugin and cache.is_built(program)
+        if program.name != "pulumi" and not program.plugin and cache.is_there(program)
     ]
     folders.append(str(PROJECT / ".venv" / "bin"))
     if shutil.which("uv") is None:

@@ -3,7 +3,7 @@
 A built plugin bears the version that the Python SDK asks for. So that it never serves another project of the user,
 it goes into a Pulumi home of the project's own (`<cache>/pulumi-home`), and so does whatever the built CLI writes.
 
-Pulumi 3.259.0 writes all that a command does into a compressed and encrypted log in its home. That takes a quarter of
+Pulumi writes all that a command does into a compressed and encrypted log in its home. That takes a quarter of
 a preview's processor time (docs/tools.md), there is no option against it, and where it cannot write it goes on
 without: so the project's own home has a file in the place of the folder.
 """
@@ -20,8 +20,8 @@ from lab.tools.errors import ToolError
 from lab.tools.manifest import Group, Program, programs
 from lab.tools.progress import Progress
 
-DOWNLOAD_TIMEOUT = 90.0
-"""Seconds that a download may take before the plugin is built instead; without a network it fails at once."""
+_PATIENCE = 120.0
+"""Seconds that Pulumi may take to put a plugin in place."""
 
 _OFFICIAL = "official"
 _ORIGIN = "flowmaster-origin"
@@ -47,42 +47,43 @@ def missing() -> tuple[Program, ...]:
     return tuple(program for program in _plugin_programs() if not _in_project_home(program))
 
 
-def to_build(cli: Path | None, progress: Progress) -> tuple[Program, ...]:
-    """Return those missing plugins that neither lie in the cache nor can be had otherwise.
-
-    CLI is the pulumi to download with; with None nothing is downloaded.
-    """
-    return tuple(
-        program
-        for program in missing()
-        if not cache.is_built(program)
-        and official.plugin(program) is None
-        and not (cli is not None and _download(program, cli, progress))
-    )
-
-
 def install(cli: Path, progress: Progress) -> None:
-    """Put every missing plugin into the project's home, from the user's home or from the cache; no logs go there.
+    """Put every missing plugin in place, from the user's home or from the cache.
+
+    A published one goes to the user's home, where the CLI is the user's; everything else to the project's, which is
+    then the home in use, and keeps no logs.
 
     Raises:
         ToolError: Pulumi refused the file.
     """
-    if uses_project_home():
-        _keep_no_logs(project_home() / "logs")
+    for program in _plugin_programs() if official.pulumi().path else ():
+        if official.plugin(program) is None and cache.is_official(program):
+            _put(program, cli, official.user_home(), cache.official_folder(program), program.version)
+            progress.say(f"plugin {program.plugin} {program.version} installed ({_OFFICIAL})")
+    if not uses_project_home():
+        return
+    _keep_no_logs(project_home() / "logs")
     if not missing():
         return
-    with cache.locked(project_home(), lambda: progress.say("another run is installing plugins, waiting")):
+    with cache.locked(project_home(), lambda: progress.at("plugins", "are installed by another run")):
+        progress.done("plugins")
         for program in missing():
             found = official.plugin(program)
-            binary = found or cache.folder(program) / program.builds[0].output
             version = str(official.plugin_version(found)) if found else program.version
-            command = ["plugin", "install", "resource", program.plugin, version, "--file", str(binary), "--reinstall"]
-            run = _pulumi(cli, command, project_home(), 120)
-            if run.returncode != 0:
-                said = (run.stderr or run.stdout).strip()[-300:]
-                raise ToolError(f"plugin {program.plugin} {version} was not installed: {said}")
-            _mark(program, version, _OFFICIAL if found else cache.key(program))
-            progress.say(f"plugin {program.plugin} {version} installed ({_OFFICIAL if found else 'built'})")
+            _put(program, cli, project_home(), found.parent if found else cache.folder(program), version)
+            published = found or cache.is_official(program)
+            origin = project_home() / "plugins" / f"resource-{program.plugin}-v{version}" / _ORIGIN
+            origin.write_text((_OFFICIAL if published else cache.key(program)) + "\n")
+            progress.say(f"plugin {program.plugin} {version} installed ({_OFFICIAL if published else 'built'})")
+
+
+def _put(program: Program, cli: Path, home: Path, folder: Path, version: str) -> None:
+    file = folder / program.builds[0].output
+    command = ["plugin", "install", "resource", program.plugin, version, "--file", str(file), "--reinstall"]
+    run = _pulumi(cli, command, home)
+    if run.returncode != 0:
+        said = (run.stderr or run.stdout).strip()[-300:]
+        raise ToolError(f"plugin {program.plugin} {version} was not installed: {said}")
 
 
 def _keep_no_logs(logs: Path) -> None:
@@ -98,9 +99,14 @@ def _plugin_programs() -> tuple[Program, ...]:
 
 
 def _in_project_home(program: Program) -> bool:
-    installed = official.plugin(program, project_home())
-    if installed is None:
-        return False
+    # That of another clone, which pins another version, may lie beside it.
+    exact = project_home() / "plugins" / f"resource-{program.plugin}-v{program.version}"
+    installed = exact / f"pulumi-resource-{program.plugin}"
+    if not installed.is_file():
+        newer = official.plugin(program, project_home())
+        if newer is None:
+            return False
+        installed = newer
     try:
         origin = (installed.parent / _ORIGIN).read_text().strip()
     except FileNotFoundError:
@@ -108,29 +114,7 @@ def _in_project_home(program: Program) -> bool:
     return origin == _OFFICIAL or (origin == cache.key(program) and official.plugin(program) is None)
 
 
-def _mark(program: Program, version: str, origin: str) -> None:
-    place = project_home() / "plugins" / f"resource-{program.plugin}-v{version}"
-    (place / _ORIGIN).write_text(origin + "\n")
-
-
-def _download(program: Program, cli: Path, progress: Progress) -> bool:
-    """Try to download the official plugin into the home in use; whether that worked."""
-    official_cli = official.pulumi().path is not None
-    home = official.user_home() if official_cli else project_home()
-    progress.at(program.name, "trying to download the official plugin")
-    command = ["plugin", "install", "resource", program.plugin, program.version]
-    run = _pulumi(cli, command, home, DOWNLOAD_TIMEOUT)
-    progress.done(program.name)
-    if run.returncode != 0:
-        progress.say(f"{program.name} {program.version} cannot be downloaded here: it is built")
-        return False
-    if not official_cli:
-        _mark(program, program.version, _OFFICIAL)
-    progress.say(f"plugin {program.plugin} {program.version} installed (official, downloaded)")
-    return True
-
-
-def _pulumi(cli: Path, arguments: list[str], home: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+def _pulumi(cli: Path, arguments: list[str], home: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PULUMI_HOME": str(home), "PULUMI_SKIP_UPDATE_CHECK": "1"}
     command = [str(cli), *arguments, "--non-interactive"]
     try:
@@ -140,8 +124,8 @@ def _pulumi(cli: Path, arguments: list[str], home: Path, timeout: float) -> subp
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=_PATIENCE,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"no answer within {timeout:.0f} s")
+        return subprocess.CompletedProcess(command, 1, "", f"no answer within {_PATIENCE:.0f} s")

@@ -26,7 +26,7 @@ class Version(_Fields):
 
     @classmethod
     def find(cls, text: str) -> Version:
-        """Return the first version in TEXT (`go version go1.26.8 linux/amd64`, `v3.259.0`, `1.25`).
+        """Return the first version in TEXT (`go version go1.26.8 linux/amd64`, `v3.274.1`, `1.25`).
 
         Raises:
             ToolError: TEXT holds no version.

@@ -25,7 +25,7 @@ COMPILER = r"""#!/bin/sh
 # Stands for go: counts its builds, fails where FAKE_GO_FAILS is set.
 case "$1" in
     version) echo "go version go${FAKE_GO:-1.99.0} linux/amd64" ;;
-    env) echo "${FAKE_GOTOOLCHAIN:-local}" ;;
+    env) echo "${FAKE_GOENV:-/nowhere}" ;;
     build)
         while [ "$1" != -o ]; do shift; done
         echo "go: downloading example.com/x v1.0.0" >&2
@@ -53,9 +53,12 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.setenv("FAKE_GO_LOG", str(tmp_path / "go.log"))
     monkeypatch.delenv("PULUMI_HOME", raising=False)
-    monkeypatch.setattr(ensure, "_online", lambda: False)
+    monkeypatch.delenv("GOTOOLCHAIN", raising=False)
+    monkeypatch.setenv("FLOWMASTER_DOWNLOADS", "off")
     # A developer's machine may have these in /usr/bin.
     monkeypatch.setattr(official, "_foreign_path", lambda: str(tmp_path / "bin"))
+    monkeypatch.setattr(official, "COMPOSE_PLACES", (tmp_path / "lib" / "docker-compose",))
+    official.compose.cache_clear()
     return tmp_path
 
 
@@ -100,8 +103,8 @@ def test_versions_compare_by_number_and_a_prerelease_is_older() -> None:
 
 
 def test_a_version_serves_within_its_major_version() -> None:
-    wanted = Version.find("4.18.2")
-    assert [Version.find(text).serves(wanted) for text in ("4.18.1", "4.18.2", "4.20.0", "5.0.0")] == [
+    wanted = Version.find("4.25.0")
+    assert [Version.find(text).serves(wanted) for text in ("4.24.1", "4.25.0", "4.34.2", "5.0.0")] == [
         False,
         True,
         True,
@@ -182,9 +185,9 @@ def test_a_suitable_pulumi_on_path_is_used(machine: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "language", "reason"),
     [
-        ("3.226.9", True, "3.226.9, older than 3.227.0; install Pulumi 3.259.0"),
-        ("4.0.0", True, "4.0.0, but the project needs 3.x; install Pulumi 3.259.0"),
-        ("3.259.0", False, "no pulumi-language-python beside it; install Pulumi 3.259.0"),
+        ("3.226.9", True, "3.226.9, older than 3.227.0; install Pulumi 3.274.1"),
+        ("4.0.0", True, "4.0.0, but the project needs 3.x; install Pulumi 3.274.1"),
+        ("3.274.1", False, "no pulumi-language-python beside it; install Pulumi 3.274.1"),
     ],
 )
 def test_an_unsuitable_pulumi_is_passed_over_and_the_remedy_named(
@@ -198,40 +201,49 @@ def test_an_unsuitable_pulumi_is_passed_over_and_the_remedy_named(
 
 
 def test_a_pulumi_that_does_not_run_is_passed_over(machine: Path) -> None:
-    install_pulumi(machine, "3.259.0")
+    install_pulumi(machine, "3.274.1")
     script(machine / "bin" / "pulumi", "#!/bin/sh\nexit 1\n")
     assert "does not answer" in official.pulumi().refusal
 
 
 def test_the_newest_suitable_plugin_is_found_and_a_partial_one_is_not(machine: Path) -> None:
     home = machine / "home" / ".pulumi"
-    for version in ("4.18.1", "4.18.2", "4.19.0", "4.20.0", "5.0.0"):
+    for version in ("4.24.1", "4.25.0", "4.26.0", "4.34.2", "5.0.0"):
         install_plugin(home, version)
-    (home / "plugins" / "resource-kubernetes-v4.20.0.partial").touch()
+    (home / "plugins" / "resource-kubernetes-v4.34.2.partial").touch()
     found = official.plugin(PLUGIN)
     assert found is not None
-    assert found.parent.name == "resource-kubernetes-v4.19.0"
+    assert found.parent.name == "resource-kubernetes-v4.26.0"
+
+
+@pytest.mark.parametrize(
+    ("answer", "serves"), [("echo 2.26.1-4", True), ("echo v2.24.0", True), ("echo 2.23.3", False), ("exit 1", False)]
+)
+def test_the_machines_own_compose_is_used_where_it_is_new_enough(machine: Path, answer: str, serves: bool) -> None:
+    path = script(machine / "lib" / "docker-compose", f"#!/bin/sh\n{answer}\n")
+    assert (tools.binary("docker-compose") == path) if serves else (official.compose() is None)
+    assert (manifest.program_of("docker-compose") in places.wanted((Group.TWIN,))) is not serves
 
 
 def test_all_official_means_the_users_own_home(machine: Path) -> None:
-    install_pulumi(machine, "3.259.0")
-    install_plugin(machine / "home" / ".pulumi", "4.18.2")
+    install_pulumi(machine, "3.274.1")
+    install_plugin(machine / "home" / ".pulumi", "4.25.0")
     install_plugin(machine / "home" / ".pulumi", "1.2.1", "command")
     assert plugins.missing() == ()
     assert "PULUMI_HOME" not in tools.environment()
 
 
 def test_a_built_plugin_never_goes_to_the_users_home(machine: Path) -> None:
-    install_pulumi(machine, "3.259.0")
+    install_pulumi(machine, "3.274.1")
     assert plugins.missing() == (PLUGIN, COMMAND)
     assert tools.environment()["PULUMI_HOME"] == str(machine / "cache" / "pulumi-home")
 
 
 def test_a_plugin_built_from_other_sources_is_put_in_place_again(machine: Path) -> None:
-    binary = install_plugin(plugins.project_home(), "4.18.2")
+    binary = install_plugin(plugins.project_home(), "4.25.0")
     origin = binary.parent / "flowmaster-origin"
     missing = []
-    for text in ("4.18.2-0123456789", cache.key(PLUGIN), "official"):
+    for text in ("4.25.0-0123456789", cache.key(PLUGIN), "official"):
         origin.write_text(text + "\n")
         missing.append(plugins.missing())
     assert missing == [(PLUGIN, COMMAND), (COMMAND,), (COMMAND,)]
@@ -254,22 +266,32 @@ def test_the_projects_own_home_keeps_no_logs_and_the_users_is_left_alone(machine
 
 
 @pytest.mark.parametrize(
-    ("found", "toolchain", "passes"),
-    [("1.25.11", "local", True), ("1.24.0", "auto", True), ("1.24.0", "local", False), ("1.19.8", "auto", False)],
+    ("found", "environment", "settings", "passes"),
+    [
+        ("1.26.6", "local", "", True),
+        ("1.24.0", "", "", True),
+        ("1.24.0", "auto", "GOTOOLCHAIN=local\n", True),
+        ("1.24.0", "local", "", False),
+        ("1.24.0", "", "GOFLAGS=-p=1\nGOTOOLCHAIN=local\n", False),
+        ("1.19.8", "auto", "", False),
+    ],
 )
 def test_go_must_be_new_enough_or_free_to_fetch_a_newer_one(
-    machine: Path, monkeypatch: pytest.MonkeyPatch, found: str, toolchain: str, passes: bool
+    machine: Path, monkeypatch: pytest.MonkeyPatch, found: str, environment: str, settings: str, passes: bool
 ) -> None:
     go = script(machine / "bin" / "go", COMPILER)
+    (machine / "go.env").write_text(settings)
     monkeypatch.setenv("FAKE_GO", found)
-    monkeypatch.setenv("FAKE_GOTOOLCHAIN", toolchain)
+    monkeypatch.setenv("FAKE_GOENV", str(machine / "go.env"))
+    if environment:
+        monkeypatch.setenv("GOTOOLCHAIN", environment)
     if passes:
         golang.check_go((PULUMI,))
         return
     with pytest.raises(tools.ToolError) as caught:
         golang.check_go((PULUMI,))
     assert f"go is {found} ({go}), but pulumi need" in str(caught.value)
-    assert "install Go 1.25.11 or newer (https://go.dev/doc/install)" in str(caught.value)
+    assert "install Go 1.26.6 or newer (https://go.dev/doc/install)" in str(caught.value)
 
 
 def test_a_missing_go_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,28 +300,28 @@ def test_a_missing_go_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatc
         Progress() as progress,
         pytest.raises(tools.ToolError, match="go is not on PATH, and kapp must be built with it"),
     ):
-        ensure.build_missing((KAPP,), progress)
+        ensure.provide((KAPP,), progress)
 
 
 def test_a_build_happens_once_and_leaves_only_the_result(machine: Path) -> None:
     script(machine / "bin" / "go", COMPILER)
-    leftover = cache.folder(KAPP).parent / ".build-of-a-killed-run"
+    leftover = cache.place(KAPP) / f".making-{cache.key(KAPP)}-of-a-killed-run"
     leftover.mkdir(parents=True)
     for _ in range(2):
         with Progress() as progress:
-            ensure.build_missing((KAPP,), progress)
+            ensure.provide((KAPP,), progress)
     assert (machine / "go.log").read_text() == "built\n"
     assert tools.binary("kapp").read_text() == "program\n"
-    assert sorted(path.name for path in cache.folder(KAPP).parent.iterdir()) == [".lock", cache.key(KAPP)]
+    assert sorted(path.name for path in cache.place(KAPP).iterdir()) == [f".lock-{cache.key(KAPP)}", cache.key(KAPP)]
 
 
 def test_a_failed_build_says_why_and_leaves_nothing(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(machine / "bin" / "go", COMPILER)
     monkeypatch.setenv("FAKE_GO_FAILS", "checksum mismatch")
     with Progress() as progress, pytest.raises(tools.ToolError) as caught:
-        ensure.build_missing((KAPP,), progress)
+        ensure.provide((KAPP,), progress)
     assert str(caught.value) == "kapp 0.64.2: `go build` failed:\nboom: checksum mismatch"
-    assert [path.name for path in cache.folder(KAPP).parent.iterdir()] == [".lock"]
+    assert [path.name for path in cache.place(KAPP).iterdir()] == [f".lock-{cache.key(KAPP)}"]
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
