@@ -46,7 +46,7 @@ def written_down(twin: Twin) -> dict[Path, bytes]:
 def test_one_command_makes_everything(main_job: Run) -> None:
     assert "Traceback" not in main_job.output
     steps = re.findall(r"^== (.*)$", main_job.output, re.MULTILINE)
-    assert len(steps) == 6
+    assert len(steps) == 5
     assert steps[-1] == "done"
     created = [int(number) for number in re.findall(r"\+ (\d+) created", main_job.output)]
     unchanged = [int(number) for number in re.findall(r"^    (\d+) unchanged", main_job.output, re.MULTILINE)]
