@@ -286,9 +286,7 @@ class Reader:
         return number
 
     def _carry(self, directive: Directive, where: str, extra: list[str]) -> None:
-        import crossplane
-
-        text = crossplane.build([directive], indent=4)
+        text = nginx_tree.build([directive])
         extra.append(text)
         self.adopted.extras.append(f"{where}{text}")
 

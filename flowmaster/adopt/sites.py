@@ -90,8 +90,8 @@ def _served(content: str) -> str:
 
 def _refuse_unreadable(name: str, directives: Iterable[Directive]) -> None:
     for directive in nginx_tree.every(directives):
-        # what the parser puts in their place
-        if any("\N{REPLACEMENT CHARACTER}" in word for word in directive["args"]):
+        # what stands for such a byte (surrogateescape)
+        if any("\udc80" <= char <= "\udcff" for word in directive["args"] for char in word):
             what = f"{directive['directive']} has bytes that are no UTF-8"
             raise refused(name, directive, what, "configuration is UTF-8", f"write that line in UTF-8, {AGAIN}")
 

@@ -16,6 +16,9 @@ _GIVEN = re.compile(r"^set$|_param$")
 """Directives whose first word is the name of a variable, beside those of headers."""
 _WHOLE = frozenset({"secure_link_secret", "secure_link_md5"})
 """Directives whose words are a credential by what they are for."""
+_LUA = re.compile(r"""(\w+)(["']?\]?\s*=\s*|\s*\(\s*)(["'])((?:\\.|(?!\3).)*)\3""", re.DOTALL)
+"""In Lua, a string that a variable, a field or a call is given."""
+_LUA_CALLS = frozenset({"auth"})
 _ORIGIN = re.compile(r"^\$?\{?(?:(?:sent_|upstream_)?http_|arg_|cookie_)?")
 _VARIABLE = re.compile(r"\$(?:\{\w+\}|\w+)")
 _SCHEME = re.compile(r"^[\s^]*(?:basic|bearer|digest|negotiate|token)\b", re.IGNORECASE)
@@ -40,7 +43,15 @@ def masked(directive: str, words: Sequence[str]) -> list[str]:
         return [first, HIDDEN]
     if directive in _WHOLE and _in_the_clear(words):
         return [HIDDEN]
+    if directive.endswith("_by_lua_block"):
+        return [_LUA.sub(_lua, word) for word in map(_BY_FORM.text, words)]
     return [_BY_FORM.text(word) for word in words]
+
+
+def _lua(found: re.Match[str]) -> str:
+    name, between, quote, text = found.groups()
+    secret = name in _LUA_CALLS if "(" in between else named(name)
+    return f"{name}{between}{quote}{HIDDEN}{quote}" if secret and text else found.group()
 
 
 def _in_the_clear(words: Sequence[str]) -> bool:

@@ -6,10 +6,13 @@ Two files with the same meaning are served alike, so only a difference of meanin
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+
+from flowmaster.host.nginx_syntax import SyntaxProblem, build, parse
+
+__all__ = ["SyntaxProblem", "build", "parse"]
 
 Tree = dict[str, Any]
 Directive = Mapping[str, Any]
@@ -33,31 +36,6 @@ _SIZES = re.compile(r"(?:_size)$")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _TIME = re.compile(r"(\d+)(ms|s|m|h|d|w)?")
 _PARTS = re.compile(r"(\d+)([kmg]?)", re.IGNORECASE)
-
-
-class SyntaxProblem(ValueError):  # noqa: N818  said in the words of the parser
-    """The text is no configuration of nginx."""
-
-
-def parse(text: str) -> list[dict[str, Any]]:
-    """The directives of a site's file, as crossplane has them, comments included.
-
-    :raises SyntaxProblem: where it is none.
-    """
-    import crossplane
-
-    with tempfile.NamedTemporaryFile("w", suffix=".conf", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
-        file.flush()
-        # the file's place in the whole is not known to the parser: its directives stand in `http`
-        payload = crossplane.parse(
-            file.name, single=True, comments=True, check_ctx=False, check_args=False, catch_errors=True
-        )
-    config = payload["config"][0]
-    if payload["errors"]:
-        words = str(payload["errors"][0]["error"]).replace(file.name, "the file")
-        raise SyntaxProblem(words)
-    return list(config["parsed"])
 
 
 def every(directives: Iterable[Directive]) -> Iterator[Directive]:
