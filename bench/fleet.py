@@ -14,6 +14,7 @@ from bench.stack import NAME, Stack
 from config import load
 from config import stack as models
 from config.catalogue import Catalogue
+from config.read_yaml import read_yaml
 from config.settings import Settings
 from flowmaster.render.manifests import manifests
 
@@ -67,8 +68,8 @@ def write(size: int, folder: Path, secrets: Mapping[str, str]) -> Fleet:
 
     :param secrets: environment variables with the values of the catalogue's secrets.
     """
-    catalogue = load.read_yaml(load.ROOT / "config" / "catalogue.yaml")
-    values = _stack_values(load.read_yaml(load.ROOT / f"Pulumi.{NAME}.yaml")["config"])
+    catalogue = read_yaml(load.ROOT / "config" / "catalogue.yaml")
+    values = _stack_values(read_yaml(load.ROOT / f"Pulumi.{NAME}.yaml")["config"])
     real = size <= len(catalogue["services"])
     names = service_names(list(catalogue["services"]), size)
     catalogue["services"] = {name: _entry(catalogue["services"][origin], name, real) for name, origin in names.items()}

@@ -29,10 +29,12 @@ from flowmaster.adopt.proof import Proof, taken_over
 from flowmaster.cluster import reader
 from flowmaster.cluster.connection import Api, UnreachableError, connect
 from flowmaster.cluster.copies import LAST_APPLIED
+from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
 from flowmaster.cluster.normalise import annotation
 from flowmaster.cluster.writes import Step, carry_out
 from flowmaster.compare.finding import FindingClass, ObjectRef
 from flowmaster.drift import engine, health, last_applied
+from  import NODE as UNREAD
 from flowmaster.drift import host as source
 from flowmaster.drift.objects import reference
 from flowmaster.drift.preflight import check_identity, check_images
@@ -175,6 +177,7 @@ def look(settings: Settings) -> Server:
                 "check that the server is up, and that KUBECONFIG names its address (`kubectl get --raw /readyz`)",
             )
         _refuse_ending(live)
+        engine.read_declared(api, live, declared)
         server = compare(settings, api, live, declared, host)
     approval.check(settings, server.report)
     return server
@@ -230,12 +233,13 @@ def _reference(args: pulumi.ResourceTransformationArgs) -> ObjectRef | None:
     metadata = args.props.get("metadata")
     if not args.type_.startswith("kubernetes:") or not isinstance(metadata, Mapping):
         return None
-    if "namespace" not in metadata and not args.type_.endswith(":Namespace"):
-        # what belongs to no namespace is made, and not looked at
+    if "namespace" not in metadata and args.type_.rpartition(":")[2] in UNREAD:
+        # made with a compose project, on the node, and not looked at
         return None
     return _named(args.type_, args.props)
 
 
 def _named(type_: str, props: Mapping[str, Any]) -> ObjectRef:
-    kind, metadata = type_.rpartition(":")[2], props["metadata"]
-    return ObjectRef(kind, "" if kind == "Namespace" else metadata["namespace"], metadata["name"])
+    _, version, kind = type_.split(":")
+    metadata, known = props["metadata"], kind_name(version.removeprefix("core/"), kind)
+    return ObjectRef(known, "" if known in CLUSTER_SCOPED else metadata.get("namespace", ""), metadata["name"])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pulumi
 
 from components.base import Component
+from components.declared_object import DeclaredObject, DeclaredObjectArgs, resource_name
 from components.external_service import ExternalService, ExternalServiceArgs
 from components.microservice import Microservice, MicroserviceArgs
 from components.namespace import SharedSpace, SharedSpaceArgs
@@ -39,6 +40,9 @@ class FlowMaster(Component):
             service: Microservice(service, MicroserviceArgs.of(settings, service), self.child(depends_on=[self.space]))
             for service in settings.services
         }
+        for where, body in settings.objects.items():
+            args = DeclaredObjectArgs.of(settings, where)
+            DeclaredObject(resource_name(body), args, self.child(depends_on=[self.space]))
         for service, made in self.services.items():
             if without_effect := shadowed(settings, service):
                 pulumi.log.warn(f"{service}: {', '.join(without_effect)} without effect: its override says it", made)

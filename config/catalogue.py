@@ -278,6 +278,9 @@ class Catalogue(Model):
     """ExternalName services: a name inside the namespace for a host outside of it."""
     raw_services: Mapping[Name, Body] = {}
     """Kubernetes Services that belong to no single Deployment, as they are: ``metadata`` and ``spec``."""
+    objects: str | None = None
+    """A folder beside the catalogue with further objects of the namespace, of any kind: one YAML file an object, as a
+    manifest has it."""
     services: Mapping[Name, Service]
     gaps: tuple[str, ...] = ()
     """What the snapshot of the server does not tell about any service, in words."""

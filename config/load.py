@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from config.catalogue import Catalogue
 from config.errors import ConfigError, closest, from_validation
+from config.objects import read_objects
+from config.read_yaml import read_yaml
 from config.settings import Settings
 from config.stack import Stack
 
@@ -26,43 +28,6 @@ ROOT = Path(__file__).resolve().parent.parent
 _MIDNIGHT = " 00:00:00 +0000 UTC"
 """What Pulumi adds to a date."""
 M = TypeVar("M", bound=BaseModel)
-
-
-class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML that refuses a name given twice instead of keeping the last."""
-
-
-def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: dict[Any, int] = {}
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        line = key_node.start_mark.line + 1
-        if key in seen:
-            raise ConfigError(
-                f"{node.start_mark.name}: {key!r} is given twice, in lines {seen[key]} and {line}",
-                "only one of the two would count",
-                "remove or rename one of them",
-            )
-        seen[key] = line
-    loader.flatten_mapping(node)
-    return dict(loader.construct_pairs(node, deep=True))
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def read_yaml(path: Path) -> Any:
-    """The data of a YAML file.
-
-    :raises ConfigError: where it cannot be read, is no YAML, or gives a name twice.
-    """
-    try:
-        with path.open(encoding="utf-8") as stream:
-            return yaml.load(stream, Loader=_StrictLoader)  # noqa: S506  a subclass of the safe loader
-    except OSError as err:
-        raise ConfigError(f"{path}: {err.strerror}", "", "check the path, and `catalogue` in the stack") from err
-    except yaml.YAMLError as err:
-        raise ConfigError(f"{path}: not valid YAML", " ".join(str(err).split()), "correct that line") from err
 
 
 def validate(model: type[M], data: object, source: str) -> M:
@@ -84,7 +49,8 @@ def settings(stack_name: str, values: Mapping[str, Any], source: str, root: Path
     stack = validate(Stack, _tags_as_written(values, stack_path(stack_name, root)), source)
     path = catalogue_path(stack, root)
     catalogue = validate(Catalogue, read_yaml(path), path.name)
-    return Settings(name=stack_name, stack=stack, catalogue=catalogue)
+    objects = read_objects(path.parent / catalogue.objects) if catalogue.objects is not None else {}
+    return Settings(name=stack_name, stack=stack, catalogue=catalogue, objects=objects)
 
 
 def catalogue_path(stack: Stack, root: Path = ROOT) -> Path:

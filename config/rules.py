@@ -14,7 +14,7 @@ from flowmaster.compare.path import covers
 
 RELOAD = "reload"
 """A finding's condition: what runs is older than the file it was read from, and reading that anew is all it takes."""
-Condition = Literal["autoscaled", "reload"]
+Condition = Literal["autoscaled", "irreplaceable", "reload"]
 Classes = Annotated[
     tuple[FindingClass, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
@@ -35,8 +35,9 @@ class Rule(Model):
     where nobody is known, which is so for whatever was removed."""
     cls: Annotated[Classes, Field(alias="class")] = ()
     when: Condition | None = None
-    """`autoscaled`: an autoscaler aims at the object, and the live value lies within its bounds. `reload`: nginx has
-    not read a site of this project since it was changed."""
+    """`autoscaled`: an autoscaler aims at the object, and the live value lies within its bounds. `irreplaceable`: the
+    field could only be set back by making an object again that holds data. `reload`: nginx has not read a site of this
+    project since it was changed."""
     action: Action
     why: str = ""
 
@@ -79,6 +80,13 @@ DEFAULTS: tuple[Rule, ...] = (
     # taken away, what its controller made for the object elsewhere (a load balancer, a volume) would be left behind
     _ignore("a controller tidies up before the object goes", path="metadata.finalizers", **{"class": "foreign"}),
     _ignore("who owns an object is between controllers", path="metadata.ownerReferences", **{"class": "foreign"}),
+    _ignore(
+        "Kubernetes labels the pods of a Job",
+        kind="Job",
+        path="spec.template.metadata.labels",
+        **{"class": "foreign"},
+    ),
+    Rule(when="irreplaceable", action=Action.REPORT, why="made again, what it holds could be lost"),
 )
 """What a healthy server does by itself; a rule of the stack comes before these."""
 

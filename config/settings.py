@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from config.catalogue import Catalogue, Conventions, Service
 from config.errors import ConfigError, closest
@@ -21,6 +22,8 @@ class Settings:
     """The stack's name."""
     stack: Stack
     catalogue: Catalogue
+    objects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Further objects of the namespace, by file: manifests of any kind (:mod:`config.objects`)."""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
     def __post_init__(self) -> None:
@@ -28,6 +31,7 @@ class Settings:
         self._check_secrets_known()
         self._check_host_ports()
         self._check_reverse_proxy()
+        self._check_objects()
 
     @property
     def namespace(self) -> str:
@@ -149,6 +153,26 @@ class Settings:
                         "nginx could not listen there, and would not start again",
                         "give the site another port",
                     )
+
+    def _check_objects(self) -> None:
+        """No object of a folder is one that the catalogue declares already."""
+        services = set(self.services)
+        exposed = {name for name, service in self.services.items() if service.expose}
+        declared = {
+            "Namespace": {self.namespace},
+            "Deployment": services,
+            "Service": exposed | set(self.catalogue.external_services) | set(self.catalogue.raw_services),
+            "ConfigMap": set(self.catalogue.config_maps),
+            "Secret": set(self.catalogue.secrets),
+        }
+        for where, body in self.objects.items():
+            name, kind = body["metadata"]["name"], body["kind"]
+            if "." not in str(body["apiVersion"]).partition("/")[0] and name in declared.get(kind, ()):
+                raise ConfigError(
+                    f"objects: {where} declares {kind}/{name}, which the catalogue declares already",
+                    "one object can be declared only once",
+                    "remove the file, or take the entry out of the catalogue",
+                )
 
     def _check_host_ports(self) -> None:
         owners = dict(self.stack.host.ports)

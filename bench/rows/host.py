@@ -12,6 +12,7 @@ from bench.fleet import Fleet
 from bench.measure import Sample
 from bench.stack import NAME
 from config import load
+from config.read_yaml import read_yaml
 
 TARGET = 1.0
 _SITE = "/etc/nginx/sites-enabled/flowmaster"
@@ -60,7 +61,7 @@ def with_nginx(bench: Bench, fleet: Fleet) -> Fleet:
     shutil.copytree(fleet.stack.state, served.stack.state)
     document = yaml.safe_load(fleet.stack.configuration.read_text())
     key = f"{load.PROJECT}:reverseProxy"
-    document["config"][key] = load.read_yaml(load.ROOT / f"Pulumi.{NAME}.yaml")["config"][key]
+    document["config"][key] = read_yaml(load.ROOT / f"Pulumi.{NAME}.yaml")["config"][key]
     served.stack.configuration.write_text(yaml.safe_dump(document, sort_keys=False))
     bench.server.pulumi(served, "up", "--yes", "--skip-preview", "--non-interactive")
     return served

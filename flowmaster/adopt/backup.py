@@ -19,7 +19,7 @@ from flowmaster.cluster import inline_secrets
 from flowmaster.cluster.connection import Api
 from flowmaster.cluster.copies import copies
 from flowmaster.cluster.errors import ApiError
-from flowmaster.cluster.writes import path_of
+from flowmaster.cluster.kinds import path_of
 from flowmaster.compare.finding import ObjectRef
 from flowmaster.drift.objects import reference
 from flowmaster.render.manifests import manifests

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from flowmaster.cluster.errors import ApiError
-from flowmaster.cluster.reader import KINDS, Kind, LiveState
+from flowmaster.cluster.kinds import KINDS, Kind
+from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import ObjectRef
 
 Body = dict[str, Any]

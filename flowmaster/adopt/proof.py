@@ -18,11 +18,11 @@ from flowmaster.adopt.recreation import recreated
 from flowmaster.cluster.connection import Api
 from flowmaster.cluster.encoding import encoded, unsendable
 from flowmaster.cluster.errors import ApiError, UnreachableError
+from flowmaster.cluster.kinds import path_of
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.normalise import normalise
 from flowmaster.cluster.reader import LiveState
 from flowmaster.cluster.schema import schema
-from flowmaster.cluster.writes import path_of
 from flowmaster.compare.finding import Action, ObjectRef
 from flowmaster.compare.path import render
 from flowmaster.compare.three_way import compare

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from flowmaster.cluster.policy_defaults import POLICIES
 from flowmaster.cluster.quantity import quantity
 
 Body = dict[str, Any]
@@ -17,6 +18,7 @@ ALLOCATED: dict[str, frozenset[str]] = {
     "Service": frozenset({"healthCheckNodePort"}),
     "Namespace": frozenset({"finalizers"}),
     "PersistentVolumeClaim": frozenset({"volumeName", "storageClassName"}),
+    "Job": frozenset({"selector"}),
 }
 """Fields of `spec` that the server hands out itself: compared only where they are declared. Addresses of Services, too,
 as long as they are the usual ones (:func:`flowmaster.cluster.normalise.without_allocated`)."""
@@ -64,6 +66,11 @@ def _stateful_set(body: Body) -> None:
     retention.setdefault("whenScaled", "Retain")
     spec.setdefault("replicas", 1)
     spec.setdefault("revisionHistoryLimit", 10)
+    for claim in _maps(spec.get("volumeClaimTemplates")):
+        claim.setdefault("apiVersion", "v1")
+        claim.setdefault("kind", "PersistentVolumeClaim")
+        claim.setdefault("status", {"phase": "Pending"})
+        _claim(claim)
     _template(spec)
 
 
@@ -76,6 +83,33 @@ def _daemon_set(body: Body) -> None:
         rolling.setdefault("maxSurge", 0)
     spec.setdefault("revisionHistoryLimit", 10)
     _template(spec)
+
+
+def _job(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    spec.setdefault("parallelism", 1)
+    spec.setdefault("backoffLimit", 6 if "backoffLimitPerIndex" not in spec else 2**31 - 1)
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("suspend", False)
+    spec.setdefault("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
+    spec.setdefault("manualSelector", False)
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if labels:
+        body.setdefault("metadata", {}).setdefault("labels", dict(labels))
+    _template(spec)
+
+
+def _cron_job(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    spec.setdefault("concurrencyPolicy", "Allow")
+    spec.setdefault("suspend", False)
+    spec.setdefault("successfulJobsHistoryLimit", 3)
+    spec.setdefault("failedJobsHistoryLimit", 1)
+    job = spec.get("jobTemplate")
+    if isinstance(job, dict):
+        _template(job.setdefault("spec", {}))
 
 
 def _template(spec: Body) -> None:
@@ -246,4 +280,12 @@ _KINDS: dict[str, Callable[[Body], None]] = {
     "Secret": _secret,
     "Namespace": _nothing,
     "PersistentVolumeClaim": _claim,
+    "Job": _job,
+    "CronJob": _cron_job,
+    **POLICIES,
 }
+
+
+def learn(kind: str, defaults: Callable[[Body], None]) -> None:
+    """Know the defaults of a further kind from now on: those of its definition on the API server."""
+    _KINDS[kind] = defaults

@@ -7,49 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from flowmaster.cluster import custom_resources
 from flowmaster.cluster.defaults import Body
 from flowmaster.cluster.errors import ApiError, UnreachableError
+from flowmaster.cluster.kinds import KINDS, Kind, kind_name, remember
 from flowmaster.compare.finding import ObjectRef
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of object and where the API has it."""
-
-    name: str
-    version: str
-    plural: str
-    namespaced: bool = True
-
-    def path(self, namespace: str) -> str:
-        """The path of its LIST in a namespace, or in the cluster for what is in none."""
-        root = "/api/v1" if self.version == "v1" else f"/apis/{self.version}"
-        return f"{root}/namespaces/{namespace}/{self.plural}" if self.namespaced else f"{root}/{self.plural}"
-
-
-# The large ones first, so that the small ones are read beside them.
-KINDS = (
-    Kind("Pod", "v1", "pods"),
-    Kind("Deployment", "apps/v1", "deployments"),
-    Kind("Service", "v1", "services"),
-    Kind("Secret", "v1", "secrets"),
-    Kind("ConfigMap", "v1", "configmaps"),
-    Kind("StatefulSet", "apps/v1", "statefulsets"),
-    Kind("DaemonSet", "apps/v1", "daemonsets"),
-    Kind("Job", "batch/v1", "jobs"),
-    Kind("CronJob", "batch/v1", "cronjobs"),
-    Kind("Ingress", "networking.k8s.io/v1", "ingresses"),
-    Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
-    Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
-    Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
-    Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims"),
-    Kind("ServiceAccount", "v1", "serviceaccounts"),
-    Kind("Role", "rbac.authorization.k8s.io/v1", "roles"),
-    Kind("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings"),
-    Kind("ResourceQuota", "v1", "resourcequotas"),
-    Kind("LimitRange", "v1", "limitranges"),
-)
-"""What is looked for. Not ReplicaSets and endpoints: Kubernetes makes these itself, and there are many of them."""
 
 _AT_ONCE = 4
 
@@ -115,11 +77,21 @@ def read_more(api: Reader, state: LiveState, wanted: Iterable[tuple[str, ObjectR
     for version, ref in wanted:
         if ref.kind != "Namespace" and not (ref.kind in known and ref.namespace == state.namespace):
             groups.setdefault((version, ref.kind, ref.namespace), set()).add(ref)
-    for (version, name, namespace), refs in sorted(groups.items()):
-        kind = known.get(name)
-        part = _list(api, kind, namespace) if kind else _discovered(api, version, name, namespace)
+    if not groups:
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        tasks = [
+            (refs, pool.submit(_list_any, api, known.get(name), version, name, namespace))
+            for (version, name, namespace), refs in sorted(groups.items())
+        ]
+    for refs, task in tasks:
+        part = task.result()
         part.objects = {ref: body for ref, body in part.objects.items() if ref in refs}
         _add(state, part)
+
+
+def _list_any(api: Reader, kind: Kind | None, version: str, name: str, namespace: str) -> LiveState:
+    return _list(api, kind, namespace) if kind else _discovered(api, version, name, namespace)
 
 
 def _add(state: LiveState, part: LiveState) -> None:
@@ -137,7 +109,7 @@ def _list(api: Reader, kind: Kind, namespace: str) -> LiveState:
         return part
     for body in answer["items"]:
         # Lists leave these two out of their items.
-        body["kind"], body["apiVersion"] = kind.name, kind.version
+        body["kind"], body["apiVersion"] = kind.name.partition(".")[0], kind.version
         part.objects[ObjectRef(kind.name, namespace, body["metadata"]["name"])] = body
     return part
 
@@ -152,17 +124,21 @@ def _namespace(api: Reader, namespace: str) -> LiveState:
     return part
 
 
-def _discovered(api: Reader, version: str, kind: str, namespace: str) -> LiveState:
-    """Objects of a kind that is not among those above: the API says under which name it has them."""
+def _discovered(api: Reader, version: str, name: str, namespace: str) -> LiveState:
+    """Objects of a kind that is not read as a matter of course: the API says under which plural it has them."""
     part = LiveState(api.server, namespace)
     try:
         served = api.get("/api/v1" if version == "v1" else f"/apis/{version}")["resources"]
     except ApiError as err:
-        _failed(part, kind, err)
+        _failed(part, name, err)
         return part
     for resource in served:
-        if resource["kind"] == kind and "/" not in resource["name"]:
-            return _list(api, Kind(kind, version, resource["name"], resource["namespaced"]), namespace)
+        if kind_name(version, resource["kind"]) == name and "/" not in resource["name"]:
+            kind = Kind(name, version, resource["name"], resource["namespaced"])
+            remember(kind)
+            if "." in name:
+                custom_resources.learn(api, kind)
+            return _list(api, kind, namespace)
     return part
 
 

@@ -133,6 +133,15 @@ _PARTS: dict[str, dict[str, Schema]] = {
     "Secret": {"data": OPEN, "stringData": OPEN},
     "ServiceAccount": {"secrets": _by("name")},
     "PersistentVolumeClaim": {"spec": _CLAIM},
+    "NetworkPolicy": {"spec": Schema(fields={"podSelector": _SELECTOR, "policyTypes": Schema(scalars=True)})},
+    "HorizontalPodAutoscaler": {"spec": Schema()},
+    "PodDisruptionBudget": {
+        "spec": Schema(fields={"selector": _SELECTOR, "minAvailable": NUMBER_OR_NAME, "maxUnavailable": NUMBER_OR_NAME})
+    },
+    "ResourceQuota": {"spec": Schema(fields={"hard": QUANTITIES, "scopes": Schema(scalars=True)})},
+    "LimitRange": {"spec": Schema(fields={"limits": _by("type", element=Schema(items=QUANTITIES))})},
+    "Role": {"rules": Schema()},
+    "EndpointSlice": {"ports": _by("name")},
 }
 _SCHEMAS = {kind: Schema(fields={"metadata": METADATA, **parts}) for kind, parts in _PARTS.items()}
 _OTHER = Schema(fields={"metadata": METADATA})
@@ -141,3 +150,8 @@ _OTHER = Schema(fields={"metadata": METADATA})
 def schema(kind: str) -> Schema:
     """How objects of that kind are to be compared; of a kind not known here, only the metadata merges."""
     return _SCHEMAS.get(kind, _OTHER)
+
+
+def learn(kind: str, parts: Schema) -> None:
+    """Know how objects of a further kind merge: as its definition on the API server says."""
+    _SCHEMAS[kind] = Schema(fields={**parts.fields, "metadata": METADATA})

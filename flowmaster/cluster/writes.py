@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from config.errors import UserError
 from flowmaster.cluster.encoding import encoded
 from flowmaster.cluster.errors import ApiError
+from flowmaster.cluster.kinds import path_of
 from flowmaster.cluster.normalise import normalise
-from flowmaster.cluster.reader import KINDS, ending
+from flowmaster.cluster.reader import ending
 from flowmaster.cluster.schema import schema
 from flowmaster.compare.finding import ObjectRef
 from flowmaster.compare.three_way import same
@@ -30,7 +31,6 @@ _POLL_SECONDS = 0.05
 _FIELDS_NAMED = 5
 _HARMLESS = ("metadata.labels", "metadata.annotations")
 """Fields that are in no other's way."""
-_PATHS = {kind.name: kind for kind in KINDS}
 
 
 class Way(StrEnum):
@@ -111,13 +111,6 @@ def carry_out(api: Requests, step: Step) -> None:
         elif _found(api, step):
             raise _changed(step)
         _make(api, step)
-
-
-def path_of(ref: ObjectRef) -> str:
-    """The API's path of an object."""
-    if ref.kind == "Namespace":
-        return f"/api/v1/namespaces/{ref.name}"
-    return f"{_PATHS[ref.kind].path(ref.namespace)}/{ref.name}"
 
 
 def _patch(api: Requests, step: Step) -> None:

@@ -132,10 +132,15 @@ def look(
 def _complete(api: Api, reading: Future[reader.LiveState], wanted: list[Body]) -> reader.LiveState:
     """What was read, and the declared objects of kinds or namespaces that are not read as a matter of course."""
     live = reading.result()
-    if not live.unreachable:
-        named = ((str(body["apiVersion"]), objects.reference(body, live.namespace)) for body in wanted)
-        reader.read_more(api, live, named)
+    read_declared(api, live, wanted)
     return live
+
+
+def read_declared(api: reader.Reader, live: reader.LiveState, declared: Iterable[Body]) -> None:
+    """Add to what was read the declared objects of kinds or namespaces that are not read as a matter of course."""
+    if not live.unreachable:
+        named = ((str(body["apiVersion"]), objects.reference(body, live.namespace)) for body in declared)
+        reader.read_more(api, live, named)
 
 
 def assemble(

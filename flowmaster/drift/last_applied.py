@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
 from flowmaster.compare.finding import OPAQUE, ObjectRef
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -141,8 +142,9 @@ def _objects(deployment: Mapping[str, Any]) -> Iterator[tuple[ObjectRef, dict[st
         names = {**(shown if isinstance(shown, dict) else {}), **metadata}
         name, namespace = names.get("name"), names.get("namespace")
         if isinstance(name, str):
-            whole = kind.endswith(":Namespace") or not isinstance(namespace, str)
-            yield ObjectRef(str(inputs["kind"]), "" if whole else str(namespace), name), inputs, outputs
+            known = kind_name(str(inputs.get("apiVersion", "")), str(inputs["kind"]))
+            whole = known in CLUSTER_SCOPED or not isinstance(namespace, str)
+            yield ObjectRef(known, "" if whole else str(namespace), name), inputs, outputs
 
 
 def _written(deployment: Mapping[str, Any]) -> datetime | None:

@@ -10,6 +10,7 @@ from typing import Any
 from flowmaster.cluster import field_managers
 from flowmaster.cluster.defaults import Body, fill, known
 from flowmaster.cluster.describe import describe, service
+from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.normalise import kept_fields, normalise, without_allocated
 from flowmaster.cluster.reader import LiveState, ending
@@ -22,10 +23,26 @@ from flowmaster.drift.last_applied import Applied
 IMMUTABLE: dict[str, tuple[str, ...]] = {
     "Service": ("spec.clusterIP",),
     "Deployment": ("spec.selector",),
-    "StatefulSet": ("spec.selector", "spec.serviceName", "spec.volumeClaimTemplates"),
+    "StatefulSet": ("spec.selector", "spec.serviceName", "spec.volumeClaimTemplates", "spec.podManagementPolicy"),
+    "DaemonSet": ("spec.selector",),
+    "Job": ("spec.template", "spec.selector", "spec.completions", "spec.completionMode"),
+    "RoleBinding": ("roleRef",),
+    "PersistentVolumeClaim": (
+        "spec.accessModes",
+        "spec.dataSource",
+        "spec.dataSourceRef",
+        "spec.resources",
+        "spec.selector",
+        "spec.storageClassName",
+        "spec.volumeMode",
+        "spec.volumeName",
+    ),
     "Secret": ("type",),
 }
-"""Fields that can only be changed by making the object again."""
+"""Fields that can only be changed by making the object again (of a claim's resources: that cannot be set back)."""
+
+IRREPLACEABLE = frozenset({"PersistentVolumeClaim", "StatefulSet"})
+"""Kinds whose objects are not made again for a field: what they hold could be lost with them."""
 
 _FROZEN = ("data", "binaryData", "immutable")
 """What cannot be changed either where a ConfigMap or a Secret says that it is immutable."""
@@ -57,8 +74,9 @@ class Comparison:
 
 def reference(body: Body, namespace: str) -> ObjectRef:
     """What a body is called; objects that name no namespace are in the one given."""
-    kind, metadata = str(body["kind"]), body["metadata"]
-    return ObjectRef(kind, "" if kind == "Namespace" else metadata.get("namespace") or namespace, metadata["name"])
+    kind, metadata = kind_name(str(body.get("apiVersion", "")), str(body["kind"])), body["metadata"]
+    outside = kind in CLUSTER_SCOPED
+    return ObjectRef(kind, "" if outside else metadata.get("namespace") or namespace, metadata["name"])
 
 
 def findings(declared: Iterable[Body], applied: Applied, live: LiveState, masker: Masker) -> list[Finding]:
@@ -246,7 +264,7 @@ def _finding(difference: Difference, ref: ObjectRef, live: Body, comparison: Com
         secret=masked or also,
         note=_note(difference, ref, live, cls),
         revision=_revision(live) if masked or also else "",
-        conditions=_conditions(ref, text, difference.live, comparison),
+        conditions=_conditions(ref, text, difference.live, live, comparison),
     )
 
 
@@ -257,7 +275,8 @@ def _note(difference: Difference, ref: ObjectRef, live: Body, cls: FindingClass)
     elif cls is FindingClass.CONFLICT:
         notes.append("the program gave it up, and it was changed meanwhile")
     if immutable(ref, render(difference.path), live):
-        notes.append(f"cannot be changed in place: the {ref.kind} is made again")
+        again = "left as it is, since what it holds could be lost" if ref.kind in IRREPLACEABLE else "is made again"
+        notes.append(f"cannot be changed in place: the {ref.kind} {again}")
     return "; ".join(notes)
 
 
@@ -272,7 +291,9 @@ def frozen(live: Body) -> bool:
     return live.get("immutable") is True
 
 
-def _conditions(ref: ObjectRef, text: str, value: Any, comparison: Comparison) -> frozenset[str]:
+def _conditions(ref: ObjectRef, text: str, value: Any, live: Body, comparison: Comparison) -> frozenset[str]:
+    if ref.kind in IRREPLACEABLE and immutable(ref, text, live):
+        return frozenset({"irreplaceable"})
     bounds = comparison.bounds.get(ref)
     within = bounds and text == "spec.replicas" and isinstance(value, int) and bounds[0] <= value <= bounds[1]
     return frozenset({"autoscaled"}) if within else frozenset()

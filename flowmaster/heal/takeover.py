@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from flowmaster.cluster.copies import LAST_APPLIED, copies
 from flowmaster.cluster.encoding import encoded
 from flowmaster.cluster.errors import ApiError
+from flowmaster.cluster.kinds import path_of
 from flowmaster.cluster.reader import LiveState
-from flowmaster.cluster.writes import MANAGER, Requests, path_of
+from flowmaster.cluster.writes import MANAGER, Requests
 from flowmaster.compare.finding import ObjectRef
 from flowmaster.drift.last_applied import Applied
 

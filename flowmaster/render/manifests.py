@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from config.settings import Settings
-from flowmaster.render import microservice
+from flowmaster.render import microservice, objects
 from flowmaster.render import namespace as shared
 from flowmaster.render.kubernetes_types import Manifest
 
@@ -23,4 +25,5 @@ def manifests(settings: Settings) -> list[Manifest]:
         *(shared.raw_service(settings, name) for name in catalogue.raw_services),
         *(body for body in services if body is not None),
         *(microservice.deployment(settings, name) for name in settings.services),
+        *(cast(Manifest, objects.manifest(settings, body)) for body in settings.objects.values()),
     ]

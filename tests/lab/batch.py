@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from flowmaster.cluster.defaults import fill
+from flowmaster.cluster.kinds import KINDS
 from flowmaster.cluster.normalise import normalise
-from flowmaster.cluster.reader import KINDS
 from lab.twin import Twin
 from lab.twin.api import Api, Body
 from tests.lab.clients import get

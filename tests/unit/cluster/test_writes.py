@@ -14,7 +14,8 @@ import yaml
 from config.errors import UserError
 from flowmaster.cluster import writes as cluster
 from flowmaster.cluster.errors import ApiError
-from flowmaster.cluster.writes import ChangedError, Step, Way, carry_out, path_of
+from flowmaster.cluster.kinds import path_of
+from flowmaster.cluster.writes import ChangedError, Step, Way, carry_out
 from flowmaster.compare.finding import ABSENT
 from tests.unit.drift.server import CONTAINER, Server, named, ref
 from tests.unit.drift.test_table import ROWS, env

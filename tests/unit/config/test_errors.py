@@ -12,6 +12,7 @@ import yaml
 from config import load
 from config.catalogue import Catalogue
 from config.errors import MAX_LINES, ConfigError
+from config.read_yaml import read_yaml
 from config.settings import Settings
 from config.stack import Stack
 
@@ -160,14 +161,14 @@ def test_a_name_given_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
     path = tmp_path / "catalogue.yaml"
     path.write_text("services:\n  frontend: {port: 1}\n  frontend: {port: 2}\n")
     with pytest.raises(ConfigError, match=r"'frontend' is given twice, in lines 2 and 3"):
-        load.read_yaml(path)
+        read_yaml(path)
 
 
 def test_text_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "catalogue.yaml"
     path.write_text("services: [")
     with pytest.raises(ConfigError, match="not valid YAML"):
-        load.read_yaml(path)
+        read_yaml(path)
 
 
 def test_a_missing_secret_says_how_to_set_it(demo_values: Values, catalogue_values: Values) -> None:

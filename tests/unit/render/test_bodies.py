@@ -10,7 +10,8 @@ import pytest
 
 from components.kubernetes import hidden
 from config.catalogue import Catalogue, SecretObject
-from config.load import read_yaml, validate
+from config.load import validate
+from config.read_yaml import read_yaml
 from config.settings import Settings
 from config.types import quantity_value
 from flowmaster.render import microservice, names, namespace

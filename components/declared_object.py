@@ -1,0 +1,42 @@
+"""An object of any kind that stands as a manifest in a folder of the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.base import Component
+from components.kubernetes import KubernetesObject
+from config.settings import Settings
+from flowmaster.render import objects
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclaredObjectArgs:
+    """The body of the object."""
+
+    body: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, settings: Settings, where: str) -> DeclaredObjectArgs:
+        """From a file of the catalogue's ``objects``."""
+        return cls(body=objects.manifest(settings, settings.objects[where]))
+
+
+class DeclaredObject(Component):
+    """An object as its manifest has it."""
+
+    object: KubernetesObject
+
+    def __init__(self, name: str, args: DeclaredObjectArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, opts)
+        self.object = KubernetesObject(args.body, self.child())
+        self.register_outputs({"name": name})
+
+
+def resource_name(body: Mapping[str, Any]) -> str:
+    """The component's name: by kind and name, so that a file can be renamed without a change of the resource."""
+    return f"{body['kind']}-{body['metadata']['name']}"

@@ -1,0 +1,91 @@
+"""Kinds of objects: what each is called here, and where the API has it.
+
+A built-in kind is called by its name alone (`Ingress`), any other one by name and group, as kubectl takes it
+(`Gateway.networking.istio.io`): two groups may have a kind of the same name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowmaster.compare.finding import ObjectRef
+from flowmaster.render.objects import OUTSIDE as CLUSTER_SCOPED
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object and where the API has it."""
+
+    name: str
+    version: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str) -> str:
+        """The path of its LIST in a namespace, or in the cluster for what is in none."""
+        root = "/api/v1" if self.version == "v1" else f"/apis/{self.version}"
+        return f"{root}/namespaces/{namespace}/{self.plural}" if self.namespaced else f"{root}/{self.plural}"
+
+
+# The large ones first, so that the small ones are read beside them.
+KINDS = (
+    Kind("Pod", "v1", "pods"),
+    Kind("Deployment", "apps/v1", "deployments"),
+    Kind("Service", "v1", "services"),
+    Kind("Secret", "v1", "secrets"),
+    Kind("ConfigMap", "v1", "configmaps"),
+    Kind("StatefulSet", "apps/v1", "statefulsets"),
+    Kind("DaemonSet", "apps/v1", "daemonsets"),
+    Kind("Job", "batch/v1", "jobs"),
+    Kind("CronJob", "batch/v1", "cronjobs"),
+    Kind("Ingress", "networking.k8s.io/v1", "ingresses"),
+    Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
+    Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
+    Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
+    Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims"),
+    Kind("ServiceAccount", "v1", "serviceaccounts"),
+    Kind("Role", "rbac.authorization.k8s.io/v1", "roles"),
+    Kind("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings"),
+    Kind("ResourceQuota", "v1", "resourcequotas"),
+    Kind("LimitRange", "v1", "limitranges"),
+)
+"""What is read of a namespace. Not ReplicaSets and endpoints: Kubernetes makes these itself, and there are many."""
+
+__all__ = ["CLUSTER_SCOPED", "KINDS", "Kind", "group_of", "kind_name", "path_of", "remember"]
+
+_NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
+_BUILT_IN = frozenset(
+    {
+        "", "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "apps", "autoscaling",
+        "batch", "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io",
+        "flowcontrol.apiserver.k8s.io", "networking.k8s.io", "node.k8s.io", "policy", "rbac.authorization.k8s.io",
+        "resource.k8s.io", "scheduling.k8s.io", "storage.k8s.io",
+    }
+)  # fmt: skip
+"""The groups of Kubernetes itself, none of which has a kind of another's name but for `Event`."""
+_served: dict[str, Kind] = {kind.name: kind for kind in (*KINDS, _NAMESPACE)}
+"""By what they are called here: the kinds above, and those that the API server has named to this process."""
+
+
+def group_of(version: str) -> str:
+    """The group of an apiVersion; empty for ``v1``."""
+    return version.rpartition("/")[0]
+
+
+def kind_name(version: str, kind: str) -> str:
+    """What a kind is called in findings, rules and reports."""
+    group = group_of(version)
+    return kind if group in _BUILT_IN else f"{kind}.{group}"
+
+
+def remember(kind: Kind) -> None:
+    """Know a kind from now on, under :attr:`Kind.name`, as the API server says that it serves it."""
+    _served.setdefault(kind.name, kind)
+
+
+def path_of(ref: ObjectRef) -> str:
+    """The API's path of an object.
+
+    :raises KeyError: for a kind that neither stands above nor was named by the API server.
+    """
+    return f"{_served[ref.kind].path(ref.namespace)}/{ref.name}"
