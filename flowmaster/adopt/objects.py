@@ -1,0 +1,87 @@
+"""Live objects of any kind as manifests: as `kubectl get -o yaml` shows them, without what the server added. Pure."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from config.rules import CONTROLLERS
+from flowmaster.cluster import field_managers
+from flowmaster.cluster.copies import copies
+from flowmaster.cluster.reader import LiveState
+from flowmaster.compare.finding import ObjectRef
+from flowmaster.compare.path import Key
+
+Body = dict[str, Any]
+_OF_SERVER = ("pv.kubernetes.io/*", "volume.kubernetes.io/*", "volume.beta.kubernetes.io/*", "deprecated.daemonset.*")
+"""Annotations that controllers of Kubernetes write."""
+_ONCE = frozenset({"Job", "Pod"})
+_BY_CONTROLLER = "endpointslice.kubernetes.io/managed-by"
+_FOR_SERVICES = frozenset({"endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"})
+_UNSAFE = re.compile(r"[^a-z0-9.-]+")
+
+
+def manifest(live: Body) -> Body:
+    """The object as a person would keep it in a file: no status, no metadata of the server's, no namespace."""
+    body = copy.deepcopy({key: value for key, value in live.items() if key != "status"})
+    found = body.pop("metadata")
+    metadata: Body = {"name": found["name"]}
+    if found.get("labels"):
+        metadata["labels"] = found["labels"]
+    annotations = {k: v for k, v in (found.get("annotations") or {}).items() if not _of_server(live, k)}
+    for key in copies(live):
+        annotations.pop(key, None)
+    if annotations:
+        metadata["annotations"] = annotations
+    for claim in (body.get("spec") or {}).get("volumeClaimTemplates") or () if live["kind"] == "StatefulSet" else ():
+        claim.pop("status", None)
+        claim["metadata"].pop("creationTimestamp", None)
+    template = (body.get("spec") or {}).get("template")
+    if isinstance(template, dict) and isinstance(template.get("metadata"), dict):
+        template["metadata"].pop("creationTimestamp", None)
+    return {"apiVersion": body.pop("apiVersion"), "kind": body.pop("kind"), "metadata": metadata, **body}
+
+
+def _of_server(live: Body, annotation: str) -> bool:
+    if any(fnmatchcase(annotation, pattern) for pattern in _OF_SERVER):
+        return True
+    owners = field_managers.owners(live, ("metadata", "annotations", Key(annotation)))
+    return bool(owners) and all(owner.manager in CONTROLLERS for owner in owners)
+
+
+def why_left(ref: ObjectRef, body: Body, live: LiveState) -> str | None:
+    """Why an object is not declared as it stands; empty where that goes without saying; None where it is."""
+    if owners := body["metadata"].get("ownerReferences"):
+        return "" if ref.kind in _ONCE else f"made by {owners[0]['kind']}/{owners[0]['name']}"
+    if ref.kind == "Job":
+        return "a Job runs once: made again, it would run again"
+    if ref.kind == "Pod":
+        return "a bare pod: nothing would make it again as it is"
+    if ref.kind == "PersistentVolumeClaim" and (owner := _claimed_by(ref, live)):
+        return f"made by StatefulSet/{owner} from its volumeClaimTemplates"
+    if (body["metadata"].get("labels") or {}).get(_BY_CONTROLLER) in _FOR_SERVICES:
+        return ""
+    return None
+
+
+def _claimed_by(ref: ObjectRef, live: LiveState) -> str:
+    """The StatefulSet whose template a claim was made from: its name is TEMPLATE-SET-NUMBER."""
+    for other, body in live.of("StatefulSet"):
+        for template in (body.get("spec") or {}).get("volumeClaimTemplates") or ():
+            if re.fullmatch(rf"{re.escape(template['metadata']['name'])}-{re.escape(other.name)}-\d+", ref.name):
+                return other.name
+    return ""
+
+
+def file_name(ref: ObjectRef, taken: Iterable[str] = ()) -> str:
+    """The file of an object within the folder: `ingress-web.yaml`; unlike all those taken, whatever the case."""
+    plain = _UNSAFE.sub("-", f"{ref.kind}-{ref.name}".lower())
+    lowered = {name.lower() for name in taken}
+    number, name = 1, f"{plain}.yaml"
+    while name in lowered:
+        number += 1
+        name = f"{plain}-{number}.yaml"
+    return name
