@@ -33,8 +33,8 @@ from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
 from flowmaster.cluster.normalise import annotation
 from flowmaster.cluster.writes import Step, carry_out
 from flowmaster.compare.finding import FindingClass, ObjectRef
+from flowmaster.compose.desired import CLUSTER_SCOPED_KINDS as UNREAD
 from flowmaster.drift import engine, health, last_applied
-from  import NODE as UNREAD
 from flowmaster.drift import host as source
 from flowmaster.drift.objects import reference
 from flowmaster.drift.preflight import check_identity, check_images

@@ -22,21 +22,26 @@ from flowmaster.adopt import sites as host_adopt
 from flowmaster.adopt import unmanaged as left
 from flowmaster.adopt.describe import Description, in_the_clear
 from flowmaster.adopt.errors import AdoptionError
+from flowmaster.adopt.objects import files as object_files
 from flowmaster.adopt.proof import Proof, prove
 from flowmaster.adopt.provable import DEFAULTS, Options
 from flowmaster.adopt.sites import AdoptedSite
 from flowmaster.cluster import reader
 from flowmaster.cluster.connection import Api, UnreachableError, identity
 from flowmaster.cluster.inline_secrets import revealed
+from flowmaster.cluster.kinds import kind_name
 from flowmaster.cluster.masking import Masker
-from flowmaster.compare.finding import Action
+from flowmaster.compare.finding import Action, ObjectRef
 from flowmaster.drift import host as source
+from flowmaster.drift.engine import read_declared
 from flowmaster.drift.last_applied import Applied
 from flowmaster.drift.objects import Comparison, reference, undeclared
 from flowmaster.render import microservice
 from flowmaster.render.manifests import manifests
 
 Body = dict[str, Any]
+OBJECTS = "objects"
+"""The folder of manifests, beside the catalogue, where it names none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +56,8 @@ class Adoption:
     uid: str
     rules: Sequence[Body]
     """Those that leave alone what is not managed."""
+    declared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The manifests as they were declared before, by file."""
     sites: Mapping[str, AdoptedSite] = field(default_factory=dict)
     """nginx's sites on the server, where the stack says that they are its own."""
     sites_left: Sequence[tuple[str, str]] = ()
@@ -94,15 +101,18 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
     _refuse_secrets(live, masker)
     rest = inventory.others(api, live)
     uid = identity(api)
+    known = {(ref.kind, ref.name) for ref in live.objects}
+    further = [(v, ObjectRef(kind_name(v, r.kind), r.namespace, r.name)) for r, v in rest.objects]
+    reader.read_more(api, live, further)
     found = provable.provable(api, settings, live, options, lambda description: settings_of(settings, description, uid))
     description, adopted = found.description, found.settings
     _refuse_revealed(description, masker)
-    description.unmanaged += [
-        (ref, f"of a kind that is not managed, {ref.kind} of {version}") for ref, version in rest.objects
-    ]
     description.unread += rest.unread
+    description.unread += sorted(live.unread.items())
     declared = {reference(dict(body), live.namespace) for body in manifests(adopted)}
-    unmanaged = undeclared(declared, Comparison(Applied(), live, masker))
+    found_undeclared = undeclared(declared, Comparison(Applied(), live, masker))
+    # no report tells of an object of a kind that is read only where one is declared
+    unmanaged = [finding for finding in found_undeclared if (finding.object.kind, finding.object.name) in known]
     sites: Mapping[str, AdoptedSite] = {}
     sites_left: Sequence[tuple[str, str]] = ()
     if host is not None and settings.stack.reverse_proxy is not None:
@@ -117,6 +127,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
         description=description,
         proofs=found.proofs,
         uid=uid,
+        declared=settings.objects,
         rules=left.rules(unmanaged, settings.stack.rules),
         sites=sites,
         sites_left=sites_left,
@@ -154,8 +165,8 @@ class Draft:
     after: str
 
 
-def drafts(adoption: Adoption, root: Path) -> tuple[Draft, Draft]:
-    """The stack's file and the catalogue's."""
+def drafts(adoption: Adoption, root: Path) -> tuple[Draft, Draft, list[Draft]]:
+    """The stack's file, the catalogue's, and the manifests' that change."""
     stack_file = load.stack_path(adoption.settings.name, root)
     catalogue_file = root / load.catalogue_path(adoption.settings.stack, root)
     sites = {name: site.data for name, site in adoption.sites.items()}
@@ -166,12 +177,26 @@ def drafts(adoption: Adoption, root: Path) -> tuple[Draft, Draft]:
     return (
         Draft(path=stack_file, before=write.without_secrets(original), after=text),
         Draft(path=catalogue_file, before=before, after=write.catalogue_text(adoption.description.catalogue)),
+        _manifests(adoption, catalogue_file.parent),
     )
+
+
+def _manifests(adoption: Adoption, beside: Path) -> list[Draft]:
+    """The files of the objects that are taken over as manifests, where they do not say the same already."""
+    folder = beside / (adoption.settings.catalogue.objects or "")
+    before, found = adoption.declared, []
+    for where, body in adoption.settings.objects.items():
+        if before.get(where) != body:
+            path = folder / where
+            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            found.append(Draft(path=path, before=text, after=write.manifest_text(dict(body))))
+    return found
 
 
 def diffs(adoption: Adoption, root: Path) -> Iterator[str]:
     """What would be written, as a diff of each file; values of secrets are not shown, whichever form they have."""
-    for draft in drafts(adoption, root):
+    stack, catalogue, manifests_ = drafts(adoption, root)
+    for draft in (stack, catalogue, *manifests_):
         lines = unified_diff(
             draft.before.splitlines(), draft.after.splitlines(), str(draft.path), str(draft.path), lineterm=""
         )
@@ -186,7 +211,7 @@ def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Pat
     :raises UserError: where something cannot be written; then nothing is.
     """
     stack, description = adoption.settings.name, adoption.description
-    stack_draft, catalogue_draft = drafts(adoption, root)
+    stack_draft, catalogue_draft, manifest_drafts = drafts(adoption, root)
     with tempfile.TemporaryDirectory() as scratch:
         # under its own name: Pulumi tells the format from it
         draft = Path(scratch) / stack_draft.path.name
@@ -196,7 +221,10 @@ def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Pat
     managed = {proof.ref for proof in adoption.proofs}
     objects = [(ref, body) for ref, body in adoption.live.objects.items() if ref in managed]
     saved = backup.write(catalogue_draft.path.parent / backup.FOLDER, objects, description.sealed)
-    replace_files({catalogue_draft.path: catalogue_draft.after, stack_draft.path: text})
+    if adoption.settings.catalogue.objects is not None:
+        (catalogue_draft.path.parent / adoption.settings.catalogue.objects).mkdir(exist_ok=True)
+    written = {draft.path: draft.after for draft in (*manifest_drafts, catalogue_draft)}
+    replace_files({**written, stack_draft.path: text})
     return saved
 
 
@@ -210,12 +238,28 @@ def settings_of(settings: Settings, description: Description, uid: str) -> Setti
     stack = load.validate(type(settings.stack), stack_values, "the stack that adopt writes").model_copy(
         update={"secrets": _hidden(description.secrets), "sealed": _hidden(description.sealed)}
     )
-    first = replace(settings, stack=stack, catalogue=_catalogue(description))
+    objects = _objects(settings, description)
+    if objects:
+        description.catalogue["objects"] = settings.catalogue.objects or OBJECTS
+    first = replace(settings, stack=stack, catalogue=_catalogue(description), objects=objects)
     for name, entry in description.catalogue["services"].items():
         checksum = microservice.config_checksum(first, name)
         if checksum:
             entry["configBaseline"] = checksum
     return replace(first, catalogue=_catalogue(description))
+
+
+def _objects(settings: Settings, description: Description) -> dict[str, Body]:
+    """The manifests by file: those that the description makes, and those of objects that are not live."""
+    namespace = settings.namespace
+    left = {ref for ref, _ in description.unmanaged}
+    made = object_files(settings.objects, description.objects, namespace)
+    pending = {
+        where: dict(body)
+        for where, body in settings.objects.items()
+        if reference(dict(body), namespace) not in left | description.objects.keys()
+    }
+    return {**pending, **made}
 
 
 def _catalogue(description: Description) -> Catalogue:
@@ -240,4 +284,6 @@ def is_described(settings: Settings, proofs: list[Proof], live: reader.LiveState
 
 def as_configured(api: Api, settings: Settings, live: reader.LiveState) -> list[Proof]:
     """The proofs for the configuration as it is."""
-    return prove(api, live, [dict(body) for body in manifests(settings)])
+    bodies = [dict(body) for body in manifests(settings)]
+    read_declared(api, live, bodies)
+    return prove(api, live, bodies)

@@ -15,7 +15,7 @@ import yaml
 from config.errors import ConfigError
 from config.settings import Settings
 from flowmaster.adopt.service import main_container
-from flowmaster.cluster import inline_secrets
+from flowmaster.cluster import inline_secrets, reader
 from flowmaster.cluster.connection import Api
 from flowmaster.cluster.copies import copies
 from flowmaster.cluster.errors import ApiError
@@ -56,6 +56,9 @@ def restore(api: Api, settings: Settings, path: Path) -> list[tuple[ObjectRef, s
         refs = [(reference(body, settings.namespace), body) for body in bodies]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as err:
         raise ConfigError(f"{path}: not a backup of adopt: {' '.join(str(err).split())[:120]}") from err
+    # kinds of other groups: the API server says where it has them
+    wanted = [(str(body["apiVersion"]), ref) for ref, body in refs]
+    reader.read_more(api, reader.LiveState(api.server, settings.namespace), wanted)
     declared = {reference(dict(body), settings.namespace): dict(body) for body in manifests(settings)}
     return [(ref, _put(api, ref, _with_secrets(ref, body, declared.get(ref, {}), settings))) for ref, body in refs]
 

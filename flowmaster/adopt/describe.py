@@ -6,11 +6,12 @@ import base64
 import binascii
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from config.types import tag_candidates
+from flowmaster.adopt import objects
 from flowmaster.adopt import service as services
 from flowmaster.adopt.desired import Body, meant
 from flowmaster.adopt.override import NotSayableError
@@ -56,28 +57,41 @@ class Description:
     """Kinds of which it is not known what there is, and why."""
     external: list[tuple[ObjectRef, str]] = field(default_factory=list)
     """What Deployments read that is not managed."""
+    objects: dict[ObjectRef, Body] = field(default_factory=dict)
+    """Objects that no part of the catalogue has a form for, as manifests."""
     copied: list[tuple[ObjectRef, str]] = field(default_factory=list)
     """Annotations that hold a copy of their object and that somebody reads: they stay, and are written nowhere."""
 
 
 def describe(
-    live: LiveState, registry: str, digests: Mapping[str, str] = {}, left: Mapping[ObjectRef, str] = {}
+    live: LiveState,
+    registry: str,
+    digests: Mapping[str, str] = {},
+    left: Mapping[ObjectRef, str] = {},
+    raw: Container[ObjectRef] = frozenset(),
 ) -> Description:
     """Write a live namespace down.
 
     :param registry: the catalogue's registry, which the images of most services share.
     :param digests: what runs behind an image reference, for tags that can move.
     :param left: objects that are not taken over, and why.
+    :param raw: objects of kinds that the catalogue has a form for, but which are kept as manifests.
     """
     managed = {ref: body for ref, body in live.objects.items() if ref.kind in _MANAGED}
     result = Description(catalogue={}, services={})
     masker = Masker(body for _, body in live.of("Secret"))
     for ref, body in live.objects.items():
-        why = _not_managed(ref, body, masker, left)
+        as_manifest = ref in raw or not _has_form(ref)
+        why = _not_managed(ref, body, live, left)
+        if why is None:
+            why = _unfit(ref, body, masker, as_manifest)
         if why is not None:
             managed.pop(ref, None)
             if why:
                 result.unmanaged.append((ref, why))
+        elif as_manifest:
+            managed.pop(ref, None)
+            result.objects[ref] = objects.manifest(body)
     result.copied = [(ref, n) for ref, body in managed.items() for n in copies(body) if n != LAST_APPLIED]
     wanted = {ref: meant(body) for ref, body in managed.items()}
     of = {kind: {ref.name: body for ref, body in wanted.items() if ref.kind == kind} for kind in _MANAGED}
@@ -123,28 +137,31 @@ def describe(
     return result
 
 
-def _not_managed(ref: ObjectRef, body: Body, masker: Masker, left: Mapping[ObjectRef, str]) -> str | None:
-    """Why an object is not taken over; empty where that goes without saying; None where it is."""
-    owners = body["metadata"].get("ownerReferences")
-    if (ref.kind, ref.name) in _KUBERNETES_MAKES or (owners and ref.kind not in _MANAGED):
+def _has_form(ref: ObjectRef) -> bool:
+    """Whether the catalogue has a form for the object, or the namespace is it."""
+    return ref.kind in _MANAGED and not (ref.kind == "Deployment" and not _LABEL.fullmatch(ref.name))
+
+
+def _not_managed(ref: ObjectRef, body: Body, live: LiveState, left: Mapping[ObjectRef, str]) -> str | None:
+    """Why an object is not taken over; empty where that goes without saying; None where it is, as far as is known."""
+    if (ref.kind, ref.name) in _KUBERNETES_MAKES:
         return ""
-    if owners:
+    if ref.kind not in _MANAGED and (why := objects.why_left(ref, body, live)) is not None:
+        return why
+    if owners := body["metadata"].get("ownerReferences"):
         return f"made by {owners[0]['kind']}/{owners[0]['name']}"
-    if ref in left:
-        return left[ref]
-    if ref.kind not in _MANAGED:
-        return "of a kind that is not managed"
-    return _unfit(ref, body, masker)
+    return left.get(ref)
 
 
-def _unfit(ref: ObjectRef, body: Body, masker: Masker) -> str | None:
-    """Why the catalogue cannot, or must not, have an object of a kind that it does have."""
+def _unfit(ref: ObjectRef, body: Body, masker: Masker, as_manifest: bool) -> str | None:
+    """Why neither the catalogue nor a manifest can, or must, have an object."""
     if ref.kind == "Secret" and _SECRETS_OF_OTHERS.fullmatch(str(body.get("type", ""))):
         return f"of type {body['type']}: its maker keeps it"
-    if ref.kind in ("Deployment", "Service") and not _LABEL.fullmatch(ref.name):
-        return "its name is no DNS label, as the name of a service in the catalogue has to be"
-    if ref.kind != "Namespace" and (places := in_the_clear(body, masker)):
-        return f"a secret stands in it in the clear ({', '.join(places)}): move that into a Secret, then adopt --again"
+    found = in_the_clear(body, masker) if ref.kind != "Namespace" else []
+    if not found and as_manifest and (place := objects.secret_place(body, masker)):
+        found = [place]
+    if found:
+        return f"a secret stands in it in the clear ({', '.join(found)}): move that into a Secret, then adopt --again"
     return None
 
 

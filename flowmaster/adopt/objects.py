@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 from config.rules import CONTROLLERS
-from flowmaster.cluster import field_managers
+from flowmaster.cluster import field_managers, inline_secrets
 from flowmaster.cluster.copies import copies
+from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import ObjectRef
 from flowmaster.compare.path import Key
+from flowmaster.drift.objects import reference
 
 Body = dict[str, Any]
 _OF_SERVER = ("pv.kubernetes.io/*", "volume.kubernetes.io/*", "volume.beta.kubernetes.io/*", "deprecated.daemonset.*")
@@ -65,6 +67,41 @@ def why_left(ref: ObjectRef, body: Body, live: LiveState) -> str | None:
     if (body["metadata"].get("labels") or {}).get(_BY_CONTROLLER) in _FOR_SERVICES:
         return ""
     return None
+
+
+def secret_place(body: Body, masker: Masker) -> str | None:
+    """The first place of an object at which a secret stands in the clear; None where there is none.
+
+    Besides what a Secret holds and what its form gives away, a value counts whose variable, header or option tells.
+    """
+    for template in _templates(body.get("spec") or {}):
+        pods = {"spec": {"template": template}}
+        for place in inline_secrets.places("", pods):
+            if inline_secrets.is_secret(place.name, place.text, masker):
+                return place.key
+    return inline_secrets.revealed({key: value for key, value in body.items() if key != "metadata"}, masker)
+
+
+def _templates(spec: Body) -> Iterator[Body]:
+    for holder in (spec, (spec.get("jobTemplate") or {}).get("spec") or {}):
+        template = holder.get("template")
+        if isinstance(template, dict) and isinstance((template.get("spec") or {}).get("containers"), list):
+            yield template
+
+
+def files(
+    declared: Mapping[str, Mapping[str, Any]], found: Mapping[ObjectRef, Body], namespace: str
+) -> dict[str, Body]:
+    """The manifests by file: an object that has a file keeps it, any other one gets a new one.
+
+    :param declared: the manifests that there are, by file.
+    """
+    known = {reference(dict(body), namespace): where for where, body in declared.items()}
+    result: dict[str, Body] = {}
+    for ref, body in found.items():
+        where = known.get(ref) or file_name(ref, (*declared, *result))
+        result[where] = body
+    return result
 
 
 def _claimed_by(ref: ObjectRef, live: LiveState) -> str:

@@ -42,6 +42,8 @@ class Options:
 
 
 DEFAULTS = Options()
+_AS_MANIFEST = frozenset({"ConfigMap", "Deployment", "Service"})
+"""Kinds of which an object that the catalogue cannot have may be a manifest. Not Secrets: these are encrypted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +71,14 @@ def provable(
     prover = Prover(api, live)
     kept = controllers.kept(live, options.take)
     failed: dict[ObjectRef, str] = {}
+    raw: set[ObjectRef] = set()
+    """What no form of the catalogue can hold is kept as a manifest, before it is given up."""
     while True:
-        description = describe(live, settings.catalogue.registry, dict(images(live)), kept | failed)
+        description = describe(live, settings.catalogue.registry, dict(images(live)), kept | failed, raw)
         more = description.unsayable | _refused_by_models(description, live.namespace)
+        if more and not (more.keys() & raw) and all(ref.kind in _AS_MANIFEST for ref in more):
+            raw |= more.keys()
+            continue
         proofs: list[Proof] = []
         if not more:
             adopted = settings_of(description)

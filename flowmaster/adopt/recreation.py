@@ -14,8 +14,8 @@ from typing import Any
 from flowmaster.cluster.connection import Api
 from flowmaster.cluster.encoding import encoded
 from flowmaster.cluster.errors import ApiError, UnreachableError
+from flowmaster.cluster.kinds import path_of
 from flowmaster.cluster.schema import schema
-from flowmaster.cluster.writes import path_of
 from flowmaster.compare.finding import ObjectRef
 from flowmaster.compare.path import render
 from flowmaster.compare.three_way import compare

@@ -26,6 +26,11 @@ def catalogue_text(catalogue: Body) -> str:
     return _HEADER + yaml.dump(catalogue, Dumper=_Readable, sort_keys=False, width=110, allow_unicode=True)
 
 
+def manifest_text(body: Body) -> str:
+    """An object as YAML."""
+    return yaml.dump(body, Dumper=_Readable, sort_keys=False, width=110, allow_unicode=True)
+
+
 def stack_text(
     original: str,
     services: Mapping[str, Body],

@@ -5,7 +5,7 @@ import sys
 import orjson
 from lightkube import Client, KubeConfig
 
-from flowmaster.cluster.reader import KINDS
+from flowmaster.cluster.kinds import KINDS
 
 client = Client(config=KubeConfig.from_env().get(sys.argv[1]))
 transport = client._client._client  # the httpx client: a model for each object would be compared with none

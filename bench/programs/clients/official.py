@@ -6,7 +6,7 @@ import orjson
 from kubernetes.client import ApiClient
 from kubernetes.config import load_kube_config
 
-from flowmaster.cluster.reader import KINDS
+from flowmaster.cluster.kinds import KINDS
 
 load_kube_config(context=sys.argv[1])
 client = ApiClient()

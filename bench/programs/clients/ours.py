@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from flowmaster.cluster.connection import connect
-from flowmaster.cluster.reader import KINDS
+from flowmaster.cluster.kinds import KINDS
 
 
 @dataclass(frozen=True)

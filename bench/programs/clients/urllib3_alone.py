@@ -6,8 +6,8 @@ import orjson
 import urllib3
 
 from flowmaster.cluster.credentials import Credentials
+from flowmaster.cluster.kinds import KINDS
 from flowmaster.cluster.kubeconfig import access
-from flowmaster.cluster.reader import KINDS
 from flowmaster.cluster.transport import tls_context
 
 entry = access(sys.argv[1])

@@ -71,10 +71,11 @@ def test_a_variable_may_be_called_what_kubernetes_lets_it() -> None:
     assert described(deployment("web", env=env)).catalogue["services"]["web"]["env"] == {"1X": "a", "with space": "b"}
 
 
-def test_a_deployment_with_dots_in_its_name_is_left_as_it_is() -> None:
+def test_a_deployment_with_dots_in_its_name_becomes_a_manifest() -> None:
     found = described(deployment("v1.2-dotted"), deployment("web"))
     assert list(found.catalogue["services"]) == ["web"]
-    assert "DNS label" in unmanaged(found)["Deployment/v1.2-dotted"]
+    assert unmanaged(found) == {}
+    assert [str(ref) for ref in found.objects] == ["Deployment/v1.2-dotted"]
 
 
 def test_what_is_read_and_not_managed_is_in_the_override_and_listed() -> None:
@@ -137,4 +138,4 @@ def test_a_service_whose_port_no_field_says_is_kept_as_it_is() -> None:
 def test_a_pod_that_nobody_makes_again_is_listed() -> None:
     bare = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare"}, "spec": {"containers": []}}
     owned = {**bare, "metadata": {"name": "web-1", "ownerReferences": [{"kind": "ReplicaSet", "name": "web"}]}}
-    assert unmanaged(described(bare, owned)) == {"Pod/bare": "of a kind that is not managed"}
+    assert unmanaged(described(bare, owned)) == {"Pod/bare": "a bare pod: nothing would make it again as it is"}

@@ -165,11 +165,24 @@ def test_the_namespace_itself_cannot_be_left(live: LiveState) -> None:
         prepared(live, server)
 
 
-def test_what_no_model_holds_is_left(live: LiveState) -> None:
+def test_what_no_model_holds_becomes_a_manifest(live: LiveState) -> None:
     body = copy.deepcopy(live.objects[ObjectRef("ConfigMap", NAMESPACE, "texts")])
     body["metadata"]["name"], body["data"] = "Odd_Name", {"c": "d"}
     live.objects[ObjectRef("ConfigMap", NAMESPACE, "Odd_Name")] = body
     found = prepared(live, Server(live))
-    ((ref, why),) = found.description.unmanaged
-    assert str(ref) == "ConfigMap/Odd_Name"
-    assert "the catalogue cannot have its name" in why
+    assert found.description.unmanaged == []
+    ((where, kept),) = found.settings.objects.items()
+    assert (where, kept["kind"], kept["data"]) == ("configmap-odd-name.yaml", "ConfigMap", {"c": "d"})
+
+
+def test_a_manifest_that_cannot_be_proved_is_left(live: LiveState) -> None:
+    body = copy.deepcopy(live.objects[ObjectRef("ConfigMap", NAMESPACE, "texts")])
+    body["metadata"]["name"], body["data"] = "Odd_Name", {"c": "d"}
+    live.objects[ObjectRef("ConfigMap", NAMESPACE, "Odd_Name")] = body
+    server = Server(live)
+    server.refused = {"Odd_Name": "422 no"}
+    found = prepared(live, server)
+    assert [(str(ref), why) for ref, why in found.description.unmanaged] == [
+        ("ConfigMap/Odd_Name", "cannot be applied: 422 no")
+    ]
+    assert found.settings.objects == {}
