@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from lab.twin.errors import TwinError
+from lab.twin.errors import TwinError, UnreachableError
 from lab.twin.layout import API_PORT, Layout
 from lab.twin.patience import VARIABLE, patience
 
@@ -89,7 +89,9 @@ class Api:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.close()
                 if not kept or attempt == 2:
-                    raise TwinError(f"the twin's API at {self.layout.api_url} does not answer: {error}") from error
+                    raise UnreachableError(
+                        f"the twin's API at {self.layout.api_url} does not answer: {error}"
+                    ) from error
         raise AssertionError("unreachable")
 
     def _connect(self) -> http.client.HTTPSConnection:
@@ -117,7 +119,13 @@ def wait_until(
     """
     limit = patience(seconds)
     deadline = time.monotonic() + limit
-    while not reached():
+    while True:
+        try:
+            if reached():
+                return
+        except UnreachableError:  # a daemon that ended is started again: time will show
+            if time.monotonic() > deadline:
+                raise
         if time.monotonic() > deadline:
             slow = f"if this machine is only slow, set {VARIABLE} to a factor for all such limits"
             raise TwinError(f"{what}: not within {limit:.0f} s\n{why_not()}\n{slow}")

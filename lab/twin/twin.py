@@ -268,7 +268,8 @@ class Twin:
         # What is started here belongs to the twin's cgroups too: `down` finds it there.
         joined = [str(file) for file in cgroups.joined(self.name)]
         join = 'for left in $(seq "$0"); do echo $$ >"$1" || exit 1; shift; done; exec "$@"'
-        namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+        # The root, too: where the machine is a chroot, its mount namespace begins further up than the twin.
+        namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
         enter = ["nsenter", f"--target={self._first_process()}", *namespaces, "--"]
         inside = ["env", "-i", *variables, "LANG=C.UTF-8", *as_user, *argv]
         return ["sh", "-c", join, str(len(joined)), *joined, *enter, *inside]

@@ -92,11 +92,12 @@ def write_project(folder: Path) -> None:
 
 
 def write_tools(folder: Path) -> None:
-    """The built tools of this clone; nothing is compiled on the other machine, where it would take hours."""
-    built = [cache.folder(program) for program in manifest.programs(manifest.DEFAULT_GROUPS)]
-    if lacking := [path.parent.name for path in built if not path.is_dir()]:
-        raise MachineError(f"{', '.join(lacking)} must be built here first\nbuild them: lab/bootstrap")
-    for path in (*built, service.program().parent):
+    """The tools of this clone that are there; compiled on the other machine, they would take hours."""
+    programs = manifest.programs(manifest.DEFAULT_GROUPS)
+    if lacking := [program.name for program in programs if not cache.is_there(program)]:
+        say(f"not here, so the other machine must have them or bring them: {', '.join(lacking)} (lab/bootstrap)")
+    there = [cache.folder(program) for program in programs if cache.is_there(program)]
+    for path in (*there, service.program().parent):
         shutil.copytree(path, folder / path.parent.name / path.name, symlinks=True)
 
 

@@ -24,6 +24,8 @@ class Release:
     mirror: str
     components: str = "main"
     packages: tuple[str, ...] = _BASE
+    options: tuple[str, ...] = ()
+    """Further ones of mmdebstrap."""
     keyring_of: "Release | None" = None
     """The release that has the keys of this one's packages (ubuntu-keyring), where this machine need not have them."""
 
@@ -41,7 +43,8 @@ _UBUNTU_KEYRING = "usr/share/keyrings/ubuntu-archive-keyring.gpg"
 _TRIXIE = Release(suite="trixie", mirror=_DEBIAN, packages=(*_BASE, "ubuntu-keyring"))
 RELEASES = {
     "trixie": _TRIXIE,
-    "sid": Release(suite="sid", mirror=_DEBIAN),
+    # Of sid any state will do: a mirror that is some weeks behind, too.
+    "sid": Release(suite="sid", mirror=_DEBIAN, options=('--aptopt=Acquire::Check-Valid-Until "false"',)),
     "noble": Release(suite="noble", mirror=_UBUNTU, components="main,universe", keyring_of=_TRIXIE),
 }
 """Releases whose userland is tried on this machine's kernel, by name: Debian 13, what comes next, Ubuntu 24.04."""
@@ -70,7 +73,7 @@ def tree(release: Release) -> Path:
     print(f"making the root folder of {release.suite}, once", flush=True)
     options = [f"--include={','.join(release.packages)}", f"--components={release.components}", "--variant=important"]
     try:
-        _run("mmdebstrap", "--quiet", *options, *keys, release.suite, str(new), release.mirror)
+        _run("mmdebstrap", "--quiet", *options, *release.options, *keys, release.suite, str(new), release.mirror)
         _finish(new)
         new.rename(kept)
     finally:

@@ -8,6 +8,7 @@ import pytest
 from lab.supervisor import cgroups as inner
 from lab.twin import TwinError, cgroups, daemons
 from lab.twin.api import wait_until
+from lab.twin.errors import UnreachableError
 from lab.twin.patience import patience
 
 
@@ -98,6 +99,7 @@ def test_a_root_that_cannot_hand_down_is_told_with_the_remedy(root: Root) -> Non
 def test_limits_are_for_two_idle_cores_times_a_factor(
     monkeypatch: pytest.MonkeyPatch, text: str | None, seconds: float
 ) -> None:
+    monkeypatch.delenv("FLOWMASTER_PATIENCE", raising=False)
     if text is not None:
         monkeypatch.setenv("FLOWMASTER_PATIENCE", text)
     assert patience(10) == seconds
@@ -113,6 +115,27 @@ def test_a_factor_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text:
 def test_a_limit_that_is_over_names_the_reason_and_the_factor() -> None:
     with pytest.raises(TwinError, match=r"the thing: not within 0 s\nit sleeps\n.*FLOWMASTER_PATIENCE"):
         wait_until("the thing", lambda: False, 0.0, lambda: "it sleeps", pause=0.01)
+
+
+def test_a_daemon_that_is_back_in_time_was_never_away() -> None:
+    answers = iter((UnreachableError("it does not answer"), False, True))
+
+    def reached() -> bool:
+        answer = next(answers)
+        if isinstance(answer, UnreachableError):
+            raise answer
+        return answer
+
+    wait_until("the thing", reached, 5.0, lambda: "it sleeps", pause=0.01)
+    assert next(answers, None) is None
+
+
+def test_one_that_stays_away_is_the_reason() -> None:
+    def reached() -> bool:
+        raise UnreachableError("it does not answer")
+
+    with pytest.raises(UnreachableError, match="it does not answer"):
+        wait_until("the thing", reached, 0.0, lambda: "it sleeps", pause=0.01)
 
 
 @pytest.mark.parametrize(
