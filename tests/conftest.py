@@ -23,9 +23,9 @@ settings.load_profile("untimed")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Why tests were run again: they passed then, and nothing else says it."""
+    """Why tests were run again: they passed then, and nothing else says it. Each is a fault to be explained."""
     for report in terminalreporter.getreports("rerun"):
-        terminalreporter.section(f"run again: {report.nodeid}")
+        terminalreporter.section(f"failed at first: {report.nodeid}")
         terminalreporter.write_line(report.longreprtext[-4000:])
 
 

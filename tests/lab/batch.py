@@ -17,6 +17,7 @@ from flowmaster.cluster.kinds import KINDS
 from flowmaster.cluster.normalise import normalise
 from lab.twin import Twin
 from lab.twin.api import Api, Body
+from lab.twin.patience import patience
 from tests.lab.clients import get
 from tests.lab.operate import NAMESPACE, Operator, Preview, named
 from tests.lab.row import Expected, Row
@@ -134,11 +135,20 @@ def env_of(body: dict[str, Any]) -> dict[str, str]:
 
 
 def until(reached: Callable[[], bool], what: str, seconds: float) -> None:
-    """Wait for at most so many seconds."""
-    deadline = time.monotonic() + seconds
+    """Wait for at most so many seconds of a machine with two idle cores."""
+    limit = patience(seconds)
+    deadline = time.monotonic() + limit
     while not reached():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {limit:.0f} s: {what}"
         time.sleep(0.3)
+
+
+def until_told(operator: Operator, findings: list[tuple[str, str, str]], seconds: float = 60) -> None:
+    """Wait until a report has exactly these findings: of pods that take long to start, it tells until they run."""
+    deadline = time.monotonic() + patience(seconds)
+    while (found := told(operator.report())) != findings and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert found == findings
 
 
 def order(twin: Twin, service: str, port: int, query: str) -> None:

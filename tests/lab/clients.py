@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lab.twin import Twin
+from lab.twin.patience import patience
 
 
 def get(host: str, port: int, path: str, method: str = "GET", body: str | None = None) -> tuple[int, Any]:
     """Status and body of an answer, the body read as JSON where it is some."""
-    client = http.client.HTTPConnection(host, port, timeout=10)
+    client = http.client.HTTPConnection(host, port, timeout=patience(10))
     try:
         client.request(method, path, body, {"Host": "demo.example"})
         answer = client.getresponse()
@@ -29,7 +30,7 @@ def get(host: str, port: int, path: str, method: str = "GET", body: str | None =
 
 def echo_by_websocket(host: str, port: int, path: str, message: str) -> str:
     """Opens a WebSocket, sends one text message of at most 125 bytes, returns what comes back."""
-    with socket.create_connection((host, port), timeout=10) as connection:
+    with socket.create_connection((host, port), timeout=patience(10)) as connection:
         key = base64.b64encode(os.urandom(16)).decode()
         connection.sendall(
             f"GET {path} HTTP/1.1\r\nHost: demo.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -62,6 +63,6 @@ def ssh(twin: Twin, user: str, command: str, known_hosts: Path) -> subprocess.Co
         ["ssh", "-F", "none", "-i", environment["FLOWMASTER_HOST_KEY_FILE"], *words, f"{user}@{twin.address}", command],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
     )

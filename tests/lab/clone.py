@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from lab.twin import Twin
-from lab.twin.api import Body, ready_pods
+from lab.twin.api import Body, ready_pods, wait_until
 from lab.twin.patience import patience
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,6 +161,46 @@ class Clone:
             for pod in ready_pods(api.items(f"/api/v1/namespaces/{NAMESPACE}/pods")):
                 found.setdefault(pod["metadata"]["labels"]["app.kubernetes.io/name"], []).append(pod)
             return found
+
+    def settled(self) -> dict[str, list[str]]:
+        """Wait until every Deployment has all its pods, ready, and no other; the pods' identities, by service.
+
+        An API server that was away for longer than a node may be silent leaves every pod unready for a while: the
+        node's word did not come through, and its pods are called ready again only when it does.
+
+        :raises TwinError: where that does not come, with what there is instead.
+        """
+        found: dict[str, list[str]] = {}
+        wanted: dict[str, int] = {}
+
+        def reached() -> bool:
+            nonlocal found, wanted
+            found = self.pod_uids()
+            bodies = [body for name, body in self.objects().items() if name.startswith("Deployment/")]
+            wanted = {body["metadata"]["name"]: body["spec"]["replicas"] for body in bodies}
+            return bool(wanted) and {name: len(uids) for name, uids in found.items()} == {
+                name: replicas for name, replicas in wanted.items() if replicas
+            }
+
+        def instead() -> str:
+            return f"wanted: {wanted}\nready: {found}\n{self._nodes()}"
+
+        wait_until("every service's pods", reached, 120, instead)
+        return found
+
+    def _nodes(self) -> str:
+        with self.twin.api() as api:
+            nodes = api.items("/api/v1/nodes")
+        return "; ".join(f"node {node['metadata']['name']}: {node['status'].get('conditions')}" for node in nodes)
+
+    def keeps(self, pods: dict[str, list[str]]) -> None:
+        """Wait until these pods, and no others, are ready: one that was made anew never is the same again.
+
+        A pod of a busy machine may be late with the answer to a probe, and is unready for a moment.
+
+        :raises TwinError: where that does not come, with what there is instead.
+        """
+        wait_until("the pods of before", lambda: self.pod_uids() == pods, 30, lambda: f"{pods}\n{self.pod_uids()}")
 
     def pod_uids(self) -> dict[str, list[str]]:
         """The identity of each service's pods: the same as before only if none was started again."""

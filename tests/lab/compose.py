@@ -13,6 +13,7 @@ from typing import Any
 
 from flowmaster.host import docker
 from lab.twin import Twin
+from lab.twin.patience import patience
 from tests.lab.operate import Operator
 from tests.lab.server import Server
 
@@ -100,11 +101,11 @@ class Users:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(patience(20))
 
     def settle(self) -> None:
         """Let them go on for a moment, after whatever was done."""
-        until = time.monotonic() + 15
+        until = time.monotonic() + patience(15)
         known = self.writes
         while self.writes < known + 10 and time.monotonic() < until:
             time.sleep(0.05)
@@ -187,7 +188,7 @@ class Users:
         return self._ask("GET", 8010, f"/kv/{key}")[:2]
 
     def _ask(self, method: str, port: int, path: str, body: str | None = None) -> tuple[int, str, dict[str, str]]:
-        client = http.client.HTTPConnection(self.address, port, timeout=20)
+        client = http.client.HTTPConnection(self.address, port, timeout=patience(20))
         try:
             client.request(method, path, body)
             answer = client.getresponse()

@@ -16,7 +16,7 @@ MAIN_JOB = pytest.StashKey[Run]()
 
 
 LONGEST_FIRST = (
-    "test_sdx_kills", "test_sdx_kills_beside", "test_faults", "test_sdx_faults", "test_drift_table",
+    "test_sdx_kills", "test_faults", "test_sdx_faults", "test_drift_table",
     "test_compose_translation", "test_adoption", "test_main_job", "test_nginx", "test_sdx_drift", "test_sdx_move",
 )  # fmt: skip
 """Modules that take minutes: begun first, so that no worker is left alone with one at the end."""
@@ -93,4 +93,6 @@ def deployed(request: pytest.FixtureRequest, clone: Clone) -> Clone:
         request.session.stash[MAIN_JOB] = request.getfixturevalue("main_job")
     elif not clone.is_as_declared():
         clone.deploy()
+    # up is through when each service has enough pods: those of before may still be on their way out
+    clone.settled()
     return clone

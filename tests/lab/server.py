@@ -16,6 +16,7 @@ from flowmaster.host.access import Access
 from flowmaster.host.connection import RefusedError
 from flowmaster.render import nginx as body
 from lab.twin import Twin
+from lab.twin.patience import patience
 from tests.lab.clients import get
 
 SITE = "flowmaster"
@@ -43,7 +44,7 @@ class Server:
                 user="root",
                 host_key=known["FLOWMASTER_HOST_PUBLIC_KEY"],
                 key_file=known["FLOWMASTER_HOST_KEY_FILE"],
-                timeout=5.0,
+                timeout=patience(5.0),
             ),
         )
 
@@ -104,8 +105,8 @@ def small_site(upstream: str = REGISTRY, **how: Any) -> Site:
 
 
 def until(what: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + seconds
+    """Wait for something to become true, for at most so many seconds of a machine with two idle cores."""
+    deadline = time.monotonic() + patience(seconds)
     while not what():
         assert time.monotonic() < deadline, "it does not come true"
         time.sleep(0.02)

@@ -21,6 +21,7 @@ from flowmaster.compose.translate import translate
 from flowmaster.host import docker
 from flowmaster.migrate import record
 from lab.twin import Twin
+from lab.twin.patience import patience
 from tests.lab.server import Server
 
 Json = dict[str, Any]
@@ -265,7 +266,7 @@ def _apply(twin: Twin, server: Server, translation: Translation) -> None:
 
 
 def _pods(twin: Twin, translation: Translation) -> dict[str, Json]:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience(_PATIENCE)
     while True:
         listed = json.loads(twin.exec(["kubectl", "--namespace", NAMESPACE, "get", "pods", "--output", "json"]).stdout)
         by_name: dict[str, list[Json]] = {}

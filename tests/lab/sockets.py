@@ -4,12 +4,14 @@ import base64
 import os
 import socket
 
+from lab.twin.patience import patience
+
 
 class Socket:
     """A connection to an echo: what is sent comes back."""
 
     def __init__(self, host: str, port: int, path: str) -> None:
-        self._connection = socket.create_connection((host, port), timeout=10)
+        self._connection = socket.create_connection((host, port), timeout=patience(10))
         self._stream = self._connection.makefile("rb")
         key = base64.b64encode(os.urandom(16)).decode()
         self._connection.sendall(

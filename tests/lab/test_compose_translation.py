@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lab.twin import Twin
+from lab.twin.patience import patience
 from tests.lab.operate import Operator
 from tests.lab.shop import CHECK, FOLDER, NAMESPACE, PROJECT, SHOWN, Both, on_both_sides
 from tests.unit.compose.projects import one, translated
@@ -203,7 +204,7 @@ def test_who_is_unwell_gets_no_requests_and_is_not_ended(both: Both) -> None:
     address, name = pod["status"]["podIP"], pod["metadata"]["name"]
     both.twin.exec(["curl", "--silent", "--request", "POST", f"http://{address}:8010/fail?mode=health&for=20s"])
     seen: set[bool] = set()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience(60)
     while time.monotonic() < deadline and seen != {True, False}:
         status = _status(both, name)
         seen.add(status["ready"])
@@ -211,7 +212,7 @@ def test_who_is_unwell_gets_no_requests_and_is_not_ended(both: Both) -> None:
         time.sleep(0.5)
     assert seen == {True, False}
     while not _status(both, name)["ready"]:
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, _status(both, name)
         time.sleep(0.5)
     assert _status(both, name)["restartCount"] == 0
 
@@ -227,9 +228,9 @@ def test_an_end_is_a_beginning(both: Both) -> None:
     pod = both.pods["node"]
     address, name = pod["status"]["podIP"], pod["metadata"]["name"]
     both.twin.exec(["curl", "--silent", "--request", "POST", f"http://{address}:8010/fail?mode=exit"])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience(60)
     while (status := _status(both, name))["restartCount"] == 0 or not status["ready"]:
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, _status(both, name)
         time.sleep(0.5)
 
 

@@ -23,9 +23,10 @@ from flowmaster.drift.last_applied import from_stack
 from flowmaster.heal.plan import plan
 from lab.twin import Twin, images, service
 from lab.twin.layout import REGISTRY_PORT
+from lab.twin.patience import patience
 from lab.twin.registry import Registry
 from tests.lab import batch as table
-from tests.lab.batch import Batch, about, agrees, by_path, env_of, meant, told, until
+from tests.lab.batch import Batch, about, agrees, by_path, env_of, meant, told, until, until_told
 from tests.lab.operate import NAMESPACE, Operator, encoded, named
 from tests.lab.row import REPORT, Row
 from tests.lab.rows import ENV_SECRET, FOREIGN_SECRET, HAND_SECRET, ROWS, SEALED, TLS_KEY, declare, settle
@@ -45,7 +46,7 @@ def operator(empty_twin: Twin) -> Operator:
     operator.up()
     operator.kubectl("autoscale", f"deployment/{AUTOSCALED}", "--min=2", "--max=4", "--cpu-percent=80")
     until(lambda: replicas(operator) == 2, "scaled by its autoscaler", 60)
-    assert told(operator.report()) == []
+    until_told(operator, [])
     return operator
 
 
@@ -61,7 +62,7 @@ def healthy(operator: Operator, batch: Batch) -> Operator:
     assert operator.get("Service/execution-engine")["metadata"]["finalizers"] == ["example.com/hold"]
     table.set_finalizers(operator, None)
     operator.kubectl_all([command for row in ROWS.values() if row.undo for command in row.undo if not row.healed])
-    until(lambda: told(operator.report()) == [], "clean", 60)
+    until_told(operator, [])
     return operator
 
 
@@ -302,7 +303,7 @@ def test_tags_that_moved_or_went_and_pods_that_fail_are_reported_and_left(health
         twin.in_network(lambda: registry.push(layer, images.registry_images(layer)))
         table.order(twin, "event-bus", 9013, "mode=health&for=0s")
         healthy.kubectl("delete", "pod", "--selector=app.kubernetes.io/name=process-views")
-    until(lambda: told(healthy.report()) == [], "clean", 60)
+    until_told(healthy, [])
 
 
 def failing(operator: Operator, names: Iterable[str]) -> dict[str, Any]:
@@ -368,7 +369,7 @@ def test_an_api_server_that_is_down_is_unknown_and_nothing_is_done(healthy: Oper
         assert "does not answer" in said.text
         assert "Traceback" not in said.text
     assert inputs(healthy.state()) == inputs(before)
-    until(lambda: told(healthy.report()) == [], "clean", 60)
+    until_told(healthy, [])
 
 
 def inputs(state: str) -> set[str]:
@@ -386,7 +387,7 @@ def test_a_namespace_that_is_being_deleted_is_waited_for_and_then_made_again(hea
     assert refused.code != 0
     assert "is being deleted" in refused.text
     healthy.kubectl("patch", "configmap", "held", "--type=merge", "--patch", '{"metadata": {"finalizers": null}}')
-    healthy.run("kubectl", "wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=120s")
+    healthy.run("kubectl", "wait", "--for=delete", f"namespace/{NAMESPACE}", f"--timeout={patience(120):.0f}s")
 
     report = healthy.report()
     [finding] = report["findings"]

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from lab.twin import Twin
-from tests.lab.batch import told, until
+from lab.twin.patience import patience
+from tests.lab.batch import told, until, until_told
 from tests.lab.operate import ROOT, Operator
 
 SERVICES = ("agent-service", "ai-agent", "api-gateway", "frontend", "scheduling", "websocket-gateway")
@@ -66,7 +67,7 @@ class Update:
 
     def comes_to(self, pattern: str, seconds: float = 120) -> bool:
         """Wait until it has said so; False where it ended well without."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patience(seconds)
         while not re.search(pattern, self.text):
             if self.process.poll() is not None:
                 assert self.ended() == 0, self.text
@@ -90,7 +91,7 @@ class Update:
 
     def ended(self, seconds: float = 300) -> int:
         """Its exit code."""
-        code = self.process.wait(seconds)
+        code = self.process.wait(patience(seconds))
         self._reader.join(10)
         return code
 
@@ -164,7 +165,7 @@ def changed(operator: Operator) -> Operator:
             ("label", "service/frontend", "team=blue"),
         ]
     )
-    assert told(operator.report()) == DRIFT
+    until_told(operator, DRIFT)
     return operator
 
 
@@ -331,7 +332,7 @@ def test_a_deleted_object_that_is_held_is_waited_for_and_nobody_s_finalizer_is_t
     update = begin()
     update.reached(r"websocket-gateway updating")
     changed.kubectl("patch", "service", "websocket-gateway", "--patch", json.dumps({"metadata": {"finalizers": None}}))
-    assert update.process.wait(120) == 0
+    assert update.ended(120) == 0
     assert changed.get("Service/websocket-gateway")["metadata"]["uid"] != was["uid"]
     finishes(changed)
 
@@ -346,7 +347,7 @@ def answer_yes(operator: Operator, meanwhile: Callable[[], object]) -> str:
     )  # fmt: skip
     os.close(theirs)
     text, asked = "", False
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + patience(300)
     while time.monotonic() < deadline:
         if select.select([ours], [], [], 0.2)[0]:
             try:
@@ -358,6 +359,6 @@ def answer_yes(operator: Operator, meanwhile: Callable[[], object]) -> str:
             meanwhile()
             os.write(ours, b"yes\r")
     os.close(ours)
-    process.wait(30)
+    process.wait(patience(30))
     assert asked, text
     return " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).split())

@@ -12,6 +12,7 @@ from config.reverse_proxy import Location, Site
 from flowmaster.host import nginx
 from flowmaster.host.connection import RefusedError
 from lab.twin import Twin
+from lab.twin.patience import patience
 from tests.lab.clients import get
 from tests.lab.server import REGISTRY, Server
 
@@ -38,7 +39,7 @@ def server(empty_twin: Twin) -> Server:
 def over_tls(server: Server) -> tuple[int, str]:
     """Status, and the certificate's subject as the server presents it."""
     context = ssl._create_unverified_context()  # noqa: S323  a certificate made a moment ago
-    connection = http.client.HTTPSConnection(server.access.address, 443, context=context, timeout=10)
+    connection = http.client.HTTPSConnection(server.access.address, 443, context=context, timeout=patience(10))
     connection.request("GET", "/v2/", headers={"Host": NAME})
     status = connection.getresponse().status
     connection.close()

@@ -106,12 +106,12 @@ def test_outputs_say_what_people_need(deployed: Clone) -> None:
 
 
 def test_a_second_update_changes_nothing(deployed: Clone) -> None:
-    before, pods = deployed.versions(), deployed.pod_uids()
+    pods, before = deployed.settled(), deployed.versions()
     run = deployed.succeeds(deployed.up())
     assert re.search(r"^    \d+ unchanged$", run.output, re.MULTILINE)
     deployed.succeeds(deployed.pulumi("preview", "--expect-no-changes"))
     assert deployed.versions() == before
-    assert deployed.pod_uids() == pods
+    deployed.keeps(pods)
 
 
 def test_no_secret_is_written_down_or_shown(deployed: Clone, main_job: Run) -> None:
@@ -161,7 +161,7 @@ def test_what_changes_rolls_the_pods_that_read_it_and_never_leaves_fewer_than_re
     assert first not in Path(str(environment[STACK_FILE])).read_text()
     deployed.succeeds(deployed.up(environment))
     assert processes_with(deployed.twin, f"STRIPE_KEY={first}") == 1
-    objects, pods = deployed.objects(), deployed.pod_uids()
+    pods, objects = deployed.settled(), deployed.objects()
 
     deployed.succeeds(deployed.pulumi(*set_secret, text=second, env=environment))
     text = Path(str(environment[STACK_FILE])).read_text().replace("tag: r29", "tag: r30")
@@ -179,7 +179,7 @@ def test_what_changes_rolls_the_pods_that_read_it_and_never_leaves_fewer_than_re
     with repeated(watch):
         run = deployed.succeeds(deployed.up(environment))
 
-    after, pods_after = deployed.objects(), deployed.pod_uids()
+    pods_after, after = deployed.settled(), deployed.objects()
     for name in (f"Secret/{SECRET}", f"ConfigMap/{CONFIG}"):
         assert after[name]["metadata"]["uid"] == objects[name]["metadata"]["uid"]
         assert after[name]["data"] != objects[name]["data"]

@@ -30,7 +30,7 @@ def test_the_tour_goes_as_it_says(deployed: Clone) -> None:
     # as it is declared, should an earlier attempt have come half of the way
     deployed.succeeds(deployed.run("pulumi", "config", "set", "--path", "flowmaster:services.manager-app.tag", "r30"))
     deployed.succeeds(deployed.up())
-    whole, lines, seen = deployed.pod_uids(), commands(), list[str]()
+    whole, lines, seen = deployed.settled(), commands(), list[str]()
     assert len(lines) > 10
     for line in lines:
         expected = int(match[1]) if (match := ENDS_WITH.search(line)) else 0
@@ -39,7 +39,7 @@ def test_the_tour_goes_as_it_says(deployed: Clone) -> None:
         assert run.code == expected, f"{line}\n{run.output}"
         if line.startswith("uv run flowmaster drift ") and not seen:
             seen.append(run.output.strip("\n"))
-    changed = {name for name, uids in deployed.pod_uids().items() if uids != whole[name]}
+    changed = {name for name, uids in deployed.settled().items() if uids != whole[name]}
     assert changed <= {"frontend", "manager-app"}
     shown = screens.timeless(screens.block(screens.README.read_text(), "drift")).splitlines()
     # a busy machine may have more to tell: of pods that take long to start

@@ -7,6 +7,7 @@ import pytest
 
 from lab.twin import Twin, TwinError
 from lab.twin.api import Api
+from lab.twin.patience import patience
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_killed_api_server_stays_down_until_started(server: Twin) -> None:
 def test_a_daemon_that_dies_by_itself_is_started_again(server: Twin) -> None:
     before = server.daemons()["coredns"]
     server.exec(["kill", "-9", str(before["pid"])])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patience(20)
     while (now := server.daemons()["coredns"])["pid"] in (0, before["pid"]) or now["state"] != "ready":
         assert time.monotonic() < deadline, now
         time.sleep(0.05)

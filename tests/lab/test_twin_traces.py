@@ -94,7 +94,7 @@ def test_down_after_up_was_killed_in_the_middle_leaves_nothing(second: Twin, sec
 
 def test_up_after_up_was_killed_starts_from_nothing(second: Twin) -> None:
     process = begin_up()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience(60)
     while first_process(SECOND) is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -146,7 +146,7 @@ def test_when_the_first_process_is_killed_all_the_others_go_with_it(second: Twin
     pid = first_process(SECOND)
     assert pid
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + patience(30)
     while [trace for trace in traces(SECOND) if trace.startswith(("process", "interface"))]:
         assert time.monotonic() < deadline
         time.sleep(0.05)

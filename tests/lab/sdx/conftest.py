@@ -1,14 +1,12 @@
 """A server where SDX runs in docker, and somebody who is about to move it."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from lab.twin import Twin, handmade
 from tests.lab import compose
 from tests.lab.operate import Operator
+from tests.lab.sdx.mover import Mover
 from tests.lab.server import Server
-from tests.lab.test_faults import Update
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +25,7 @@ def operator(server: Server) -> Operator:
     return operator
 
 
-@pytest.fixture
-def begun() -> Iterator[list[Update]]:
-    """Updates that were begun; what is left of them is ended after the test."""
-    updates: list[Update] = []
-    yield updates
-    for update in updates:
-        update.clean_up()
+@pytest.fixture(scope="module")
+def mover(operator: Operator) -> Mover:
+    """The same person, who moves SDX without an update."""
+    return Mover(operator)

@@ -13,13 +13,27 @@ import pytest
 from config.compose import Phase
 from flowmaster.host import docker
 from flowmaster.host.connection import RefusedError
+from flowmaster.migrate import steps
+from lab.twin.patience import patience
 from tests.lab import compose
 from tests.lab.compose import FOLDER, SDX, Users, phase
 from tests.lab.operate import Operator
+from tests.lab.sdx.mover import Move, Mover
 from tests.lab.server import Server, until
 from tests.lab.test_faults import Update
 
 DOCKER, SHADOW, CLUSTER, RETIRED = Phase
+
+
+@contextmanager
+def moving(mover: Mover, target: Phase, step: int) -> Iterator[Move]:
+    """A move to a phase that is at a step."""
+    move = mover.begin(target)
+    try:
+        assert move.comes_to(step), move.text
+        yield move
+    finally:
+        move.kill()
 
 
 @contextmanager
@@ -56,14 +70,17 @@ def _copy(value: Any) -> Any:
     return [_copy(part) for part in value] if isinstance(value, list) else value
 
 
-def refused(operator: Operator, server: Server, word: Phase, *said: str, stays: Phase) -> None:
-    """An update to a phase says what is wrong; where it is stays where it serves."""
-    phase(operator, word)
-    update = operator.up(code=None)
-    assert update.code != 0
-    for words in said:
-        assert words in update.text, update.text
-    assert "Traceback" not in update.text
+def refused(by: Operator | Mover, server: Server, word: Phase, *said: str, stays: Phase) -> None:
+    """A move to a phase, by an update or without one, says what is wrong; where it is stays where it serves."""
+    if isinstance(by, Operator):
+        phase(by, word)
+        update = by.up(code=None)
+        assert update.code != 0
+        text = update.text
+    else:
+        text = by.fails(word)
+    assert [words for words in said if words not in text] == [], text
+    assert "Traceback" not in text
     found = compose.journal(server)
     assert (found["phase"], found["move"]) == (stays, None)
     running = server.sh("docker ps --filter name=sdx- --format '{{.Names}}'").split()
@@ -90,7 +107,7 @@ def test_a_disk_that_is_too_small(operator: Operator, server: Server) -> None:
     server.sh("umount /srv/small; rmdir /srv/small")
 
 
-def test_a_compose_file_that_is_gone_edited_or_invalid(operator: Operator, server: Server) -> None:
+def test_a_compose_file_that_is_gone_edited_or_invalid(operator: Operator, mover: Mover, server: Server) -> None:
     phase(operator, SHADOW)
     operator.up()
     file = f"{FOLDER}/docker-compose.yml"
@@ -100,31 +117,28 @@ def test_a_compose_file_that_is_gone_edited_or_invalid(operator: Operator, serve
     said = operator.run("flowmaster", "compose", SDX, code=1).stderr
     assert "there is no compose file in /opt/sdx" in said
     server.sh(f"echo 'services: [' > {file}")
-    refused(operator, server, CLUSTER, f"{file} was edited since it was translated", stays=SHADOW)
-    phase(operator, SHADOW)
+    refused(mover, server, CLUSTER, f"{file} was edited since it was translated", stays=SHADOW)
     said = operator.run("flowmaster", "compose", SDX, code=1).stderr
     assert "docker compose config:" in said
     server.sh(f"cp /run/kept.yml {file}")
 
 
-def test_a_container_that_is_not_in_the_file(operator: Operator, server: Server) -> None:
+def test_a_container_that_is_not_in_the_file(mover: Mover, server: Server) -> None:
     server.sh(f"cd {FOLDER}; docker compose --progress quiet run --detach --no-deps --name sdx-extra backend")
-    refused(operator, server, CLUSTER, "sdx-extra is a container of the project that was not translated", stays=SHADOW)
+    refused(mover, server, CLUSTER, "sdx-extra is a container of the project that was not translated", stays=SHADOW)
     server.sh("docker rm --force sdx-extra")
 
 
 def test_a_copy_that_is_ill_does_not_take_over(operator: Operator, server: Server) -> None:
-    phase(operator, CLUSTER)
-
     def spoil(project: dict[str, Any]) -> None:
         project["checks"] = {"backend": "/call?url=tcp://nowhere:1"}
 
     # the check asks both sides, and docker is asked first
     with changed(operator, spoil):
-        refused(operator, server, CLUSTER, "in docker, backend /call", "answers 502", stays=SHADOW)
+        refused(Mover(operator), server, CLUSTER, "in docker, backend /call", "answers 502", stays=SHADOW)
 
 
-def test_docker_that_is_down(operator: Operator, server: Server) -> None:
+def test_docker_that_is_down(operator: Operator, mover: Mover, server: Server) -> None:
     server.twin.kill_process("dockerd")
     try:
         phase(operator, CLUSTER)
@@ -136,12 +150,12 @@ def test_docker_that_is_down(operator: Operator, server: Server) -> None:
     until(lambda: server.sh("docker ps --quiet || true").strip() != "", 60)
     # a daemon that crashed does not start what is to run "unless stopped"
     phase(operator, SHADOW)
-    operator.up()
+    mover.reach(SHADOW)
     assert compose.journal(server)["phase"] == SHADOW
     assert len(server.sh("docker ps --quiet --filter name=sdx-").split()) == 3
 
 
-def test_checks_that_fail_after_the_switch(operator: Operator, server: Server) -> None:
+def test_checks_that_fail_after_the_switch(operator: Operator, mover: Mover, server: Server) -> None:
     """The cluster's backend stops answering just when it has taken over."""
     address = operator.get("Service/sdx-backend")["spec"]["clusterIP"]
     hang = f"curl --silent --max-time 5 --request POST 'http://{address}:8010/fail?mode=hang'"
@@ -149,38 +163,35 @@ def test_checks_that_fail_after_the_switch(operator: Operator, server: Server) -
     spoiling = threading.Thread(
         target=lambda: server.sh(f'while [ -n "$({stopped})" ]; do sleep 0.02; done; {hang}'), daemon=True
     )
-    phase(operator, CLUSTER)
-    with Users(server.access.address) as users, under_way(operator, 7) as update:
+    with Users(server.access.address) as users, moving(mover, CLUSTER, steps.SERVE_READS) as move:
         spoiling.start()
-        assert update.ended() != 0
+        assert move.ended() != 0, move.text
         users.settle()
-    assert "does not answer" in update.text
-    assert "going back" in update.text
+    assert "does not answer" in move.text
+    assert "going back" in move.text
     assert users.wrong == []
     assert users.missing() == []
     assert compose.journal(server)["phase"] == SHADOW
-    phase(operator, SHADOW)
     operator.up()
     assert operator.preview("--expect-no-changes").changes == {}
 
 
-def test_a_connection_that_is_lost_is_made_again(operator: Operator, server: Server) -> None:
-    phase(operator, CLUSTER)
+def test_a_connection_that_is_lost_is_made_again(operator: Operator, mover: Mover, server: Server) -> None:
     cut = "INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset"
-    with Users(server.access.address) as users, under_way(operator, 4) as update:
+    with Users(server.access.address) as users, moving(mover, CLUSTER, steps.COPY) as move:
         server.sh(f"iptables -I {cut}")
         time.sleep(4)
         server.sh(f"iptables -D {cut}")
-        assert update.ended() == 0, update.text
+        assert move.ended() == 0, move.text
         users.settle()
-    assert "asking again" in update.text
+    assert "asking again" in move.text
     assert users.wrong == users.refused_reads == users.missing() == []
     assert compose.journal(server)["phase"] == CLUSTER
 
 
 def test_an_api_server_that_is_silent_is_waited_for(operator: Operator, server: Server) -> None:
     phase(operator, SHADOW)
-    with Users(server.access.address) as users, under_way(operator, 7) as update:
+    with Users(server.access.address) as users, under_way(operator, steps.SERVE_READS) as update:
         server.twin.pause_process("kube-apiserver")
         time.sleep(4)
         server.twin.start_process("kube-apiserver")
@@ -201,7 +212,7 @@ def test_of_two_runs_one_goes_on(server: Server) -> None:
         assert "waiting: sdx is being moved by" in said[0]
         began = time.monotonic()
         second.acquire(30)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < patience(20)
         with pytest.raises(RefusedError, match="another run is at work on sdx"):
             first.request("redirect", ports=[])
         with pytest.raises(RefusedError, match="another run is at work on sdx"):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flowmaster.cluster.field_managers import moment
+from lab.twin.patience import patience
 from tests.lab import compose
 from tests.lab.clients import get
 from tests.lab.compose import Users, phase, plane
@@ -15,7 +16,7 @@ from tests.lab.operate import Operator, named
 from tests.lab.server import Server
 
 WRITES_WAIT = 8.0
-"""Seconds at most; two on a machine that does nothing else."""
+"""Seconds at most, on a machine with two idle cores; two of them where nobody asks."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_each_phase_forwards_and_backwards(
     assert users.writes > 20
     seconds = users.seconds_refused()
     exchange = {before, word} == {"shadow", "cluster"}
-    assert seconds < WRITES_WAIT if exchange else users.refusals == []
+    assert seconds < patience(WRITES_WAIT) if exchange else users.refusals == []
     record_property(f"seconds of refused writes, {before} to {word}", round(seconds, 2))
     print(f"{before} → {word}: writes refused for {seconds:.2f} s, {users.writes} taken, {users.reads} reads")
     assert operator.preview("--expect-no-changes").changes == {}
@@ -108,7 +109,7 @@ def test_a_claim_is_made_once_its_volume_is_known_so_that_it_is_bound_at_once(op
     assert bound
     assert volume["status"]["phase"] == "Bound"
     # whole seconds; else it would be the controller's next round, up to 15 s later
-    assert (bound - made).total_seconds() <= 3
+    assert (bound - made).total_seconds() <= min(patience(3), 10)
 
 
 def test_nothing_secret_is_in_the_state_or_was_said(operator: Operator, server: Server) -> None:

@@ -64,13 +64,14 @@ def test_docker_can_find_every_image_in_an_archive() -> None:
 
 
 def test_thirty_services_by_hand_as_in_the_list_of_images() -> None:
-    assert len(deployments()) == 30
-    assert set(deployments()) == set(handmade.running_images()) == set(LISTED["services"])
+    found = deployments()
+    assert len(found) == 30
+    assert set(found) == set(handmade.running_images()) == set(LISTED["services"])
     services = {body["metadata"]["name"]: body for body in documents() if body["kind"] == "Service"}
-    assert set(services) == set(deployments())
+    assert set(services) == set(found)
     for name, body in services.items():
         assert body["spec"]["ports"][0]["port"] == LISTED["services"][name]["port"]
-        pod = deployments()[name]["spec"]["template"]["metadata"]["labels"]
+        pod = found[name]["spec"]["template"]["metadata"]["labels"]
         assert body["spec"]["selector"].items() <= pod.items()
 
 

@@ -100,8 +100,22 @@ def test_limits_are_for_two_idle_cores_times_a_factor(
     monkeypatch: pytest.MonkeyPatch, text: str | None, seconds: float
 ) -> None:
     monkeypatch.delenv("FLOWMASTER_PATIENCE", raising=False)
+    monkeypatch.setattr("os.getloadavg", lambda: (0.5, 1.0, 9.0))
     if text is not None:
         monkeypatch.setenv("FLOWMASTER_PATIENCE", text)
+    assert patience(10) == seconds
+
+
+@pytest.mark.parametrize(
+    ("load", "cores", "seconds"),
+    [((1.0, 1.0, 1.0), 2, 10.0), ((2.0, 6.0, 0.0), 2, 30.0), ((18.0, 1.0, 1.0), 2, 90.0), ((900.0, 0, 0), 2, 200.0)],
+)
+def test_limits_are_longer_where_more_processes_than_cores_want_to_run(
+    monkeypatch: pytest.MonkeyPatch, load: tuple[float, float, float], cores: int, seconds: float
+) -> None:
+    monkeypatch.delenv("FLOWMASTER_PATIENCE", raising=False)
+    monkeypatch.setattr("os.getloadavg", lambda: load)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     assert patience(10) == seconds
 
 
