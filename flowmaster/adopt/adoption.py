@@ -54,10 +54,12 @@ class Adoption:
     description: Description
     proofs: list[Proof]
     uid: str
-    rules: Sequence[Body]
+    rules: Sequence[Body] = ()
     """Those that leave alone what is not managed."""
     declared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The manifests as they were declared before, by file."""
+    added: frozenset[ObjectRef] = frozenset()
+    """The objects that are added to what was adopted before, which stays as it is; empty where all is written anew."""
     sites: Mapping[str, AdoptedSite] = field(default_factory=dict)
     """nginx's sites on the server, where the stack says that they are its own."""
     sites_left: Sequence[tuple[str, str]] = ()
@@ -99,16 +101,13 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
     host = source.start(settings)
     masker = Masker(body for _, body in live.of("Secret"))
     _refuse_secrets(live, masker)
-    rest = inventory.others(api, live)
     uid = identity(api)
     known = {(ref.kind, ref.name) for ref in live.objects}
-    further = [(v, ObjectRef(kind_name(v, r.kind), r.namespace, r.name)) for r, v in rest.objects]
-    reader.read_more(api, live, further)
+    unread = read_all(api, live)
     found = provable.provable(api, settings, live, options, lambda description: settings_of(settings, description, uid))
     description, adopted = found.description, found.settings
     _refuse_revealed(description, masker)
-    description.unread += rest.unread
-    description.unread += sorted(live.unread.items())
+    description.unread += unread
     declared = {reference(dict(body), live.namespace) for body in manifests(adopted)}
     found_undeclared = undeclared(declared, Comparison(Applied(), live, masker))
     # no report tells of an object of a kind that is read only where one is declared
@@ -132,6 +131,14 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
         sites=sites,
         sites_left=sites_left,
     )
+
+
+def read_all(api: Api, live: reader.LiveState) -> list[tuple[str, str]]:
+    """Add the objects of all other kinds to a live namespace; returns the kinds that could not be read, and why."""
+    rest = inventory.others(api, live)
+    further = [(v, ObjectRef(kind_name(v, r.kind), r.namespace, r.name)) for r, v in rest.objects]
+    reader.read_more(api, live, further)
+    return [*rest.unread, *sorted(live.unread.items())]
 
 
 def _refuse_secrets(live: reader.LiveState, masker: Masker) -> None:
@@ -172,11 +179,22 @@ def drafts(adoption: Adoption, root: Path) -> tuple[Draft, Draft, list[Draft]]:
     sites = {name: site.data for name, site in adoption.sites.items()}
     marks = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "uid": adoption.uid}
     original = stack_file.read_text(encoding="utf-8")
-    text = write.stack_text(original, adoption.description.services, marks, sites, adoption.rules)
     before = catalogue_file.read_text(encoding="utf-8") if catalogue_file.exists() else ""
+    description = adoption.description
+    if adoption.added:
+        return (
+            Draft(
+                path=stack_file,
+                before=original,
+                after=write.added_to_stack(original, description.services, adoption.added),
+            ),
+            Draft(path=catalogue_file, before=before, after=write.added_to_catalogue(before, description.catalogue)),
+            _manifests(adoption, catalogue_file.parent),
+        )
+    text = write.stack_text(original, description.services, marks, sites, adoption.rules)
     return (
         Draft(path=stack_file, before=write.without_secrets(original), after=text),
-        Draft(path=catalogue_file, before=before, after=write.catalogue_text(adoption.description.catalogue)),
+        Draft(path=catalogue_file, before=before, after=write.catalogue_text(description.catalogue)),
         _manifests(adoption, catalogue_file.parent),
     )
 
@@ -236,17 +254,21 @@ def settings_of(settings: Settings, description: Description, uid: str) -> Setti
         "adopted": {"at": "now", "uid": uid},
     }
     stack = load.validate(type(settings.stack), stack_values, "the stack that adopt writes").model_copy(
-        update={"secrets": _hidden(description.secrets), "sealed": _hidden(description.sealed)}
+        update={"secrets": hidden(description.secrets), "sealed": hidden(description.sealed)}
     )
     objects = _objects(settings, description)
     if objects:
         description.catalogue["objects"] = settings.catalogue.objects or OBJECTS
     first = replace(settings, stack=stack, catalogue=_catalogue(description), objects=objects)
-    for name, entry in description.catalogue["services"].items():
-        checksum = microservice.config_checksum(first, name)
-        if checksum:
-            entry["configBaseline"] = checksum
+    set_baselines(first, description)
     return replace(first, catalogue=_catalogue(description))
+
+
+def set_baselines(settings: Settings, description: Description) -> None:
+    """Give each service that is described the checksum of the configuration that its pods were started with."""
+    for name, entry in description.catalogue["services"].items():
+        if checksum := microservice.config_checksum(settings, name):
+            entry["configBaseline"] = checksum
 
 
 def _objects(settings: Settings, description: Description) -> dict[str, Body]:
@@ -266,7 +288,7 @@ def _catalogue(description: Description) -> Catalogue:
     return load.validate(Catalogue, description.catalogue, "the catalogue that adopt writes")
 
 
-def _hidden(values: dict[str, dict[str, str]]) -> dict[str, dict[str, SecretStr]]:
+def hidden(values: dict[str, dict[str, str]]) -> dict[str, dict[str, SecretStr]]:
     return {name: {key: SecretStr(value) for key, value in keys.items()} for name, keys in values.items()}
 
 

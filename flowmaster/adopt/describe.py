@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,7 @@ def describe(
     digests: Mapping[str, str] = {},
     left: Mapping[ObjectRef, str] = {},
     raw: Container[ObjectRef] = frozenset(),
+    declared: Collection[ObjectRef] = (),
 ) -> Description:
     """Write a live namespace down.
 
@@ -76,6 +77,7 @@ def describe(
     :param digests: what runs behind an image reference, for tags that can move.
     :param left: objects that are not taken over, and why.
     :param raw: objects of kinds that the catalogue has a form for, but which are kept as manifests.
+    :param declared: objects among those left that the catalogue has already, so that others may refer to them.
     """
     managed = {ref: body for ref, body in live.objects.items() if ref.kind in _MANAGED}
     result = Description(catalogue={}, services={})
@@ -105,7 +107,8 @@ def describe(
         **_if("secrets", {name: _secret(name, body, result) for name, body in of["Secret"].items()}),
     }
     entries = {}
-    surroundings = services.Surroundings(managed=of, masker=masker)
+    there = {kind: {*of[kind], *(ref.name for ref in declared if ref.kind == kind)} for kind in _MANAGED}
+    surroundings = services.Surroundings(managed=there, masker=masker)
     for name, body in of["Deployment"].items():
         me = ObjectRef("Deployment", live.namespace, name)
         address = addresses.get(name, "")
@@ -128,7 +131,7 @@ def describe(
         if digest and "digest" not in release and _mutable(release["tag"]):
             release["seen"] = digest
         result.services[name] = release
-        result.external += [(me, _reads(kind, n, live)) for kind, n in _references(body) if n not in of[kind]]
+        result.external += [(me, _reads(kind, n, live)) for kind, n in _references(body) if n not in there[kind]]
         if described.sealed:
             result.sealed[name] = described.sealed
         result.overrides.update(described.overrides(name, live.namespace))

@@ -123,10 +123,10 @@ def _keep_order(patch: Body, rendered: Any, made: Any, wanted: Any) -> None:
         before: Any = rendered.get(key) if isinstance(rendered, dict) else None
         other: Any = made.get(key)
         if isinstance(value, dict):
-            below = patch.setdefault(key, {}) if isinstance(patch.get(key, {}), dict) else {}
+            below = patch[key] if isinstance(patch.get(key), dict) else {}
             _keep_order(below, before, other, value)
-            if not below:
-                patch.pop(key, None)
+            if below and patch.get(key) is None:
+                patch[key] = below
         elif _named_list(value) and _named_list(other):
             if not _same_order(other, value):
                 _place(patch, key, before, value)

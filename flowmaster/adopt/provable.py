@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,6 +20,7 @@ from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import ObjectRef
 from flowmaster.render.manifests import manifests
 
+Body = dict[str, Any]
 _KINDS = {
     "services": "Deployment",
     "configMaps": "ConfigMap",
@@ -75,7 +77,7 @@ def provable(
     """What no form of the catalogue can hold is kept as a manifest, before it is given up."""
     while True:
         description = describe(live, settings.catalogue.registry, dict(images(live)), kept | failed, raw)
-        more = description.unsayable | _refused_by_models(description, live.namespace)
+        more = description.unsayable | refused_by_models(description.catalogue, description.services, live.namespace)
         if more and not (more.keys() & raw) and all(ref.kind in _AS_MANIFEST for ref in more):
             raw |= more.keys()
             continue
@@ -97,11 +99,11 @@ def _allowed(proof: Proof, options: Options) -> bool:
     return proof.ref.kind == "Deployment" and proof.ref.name in options.restart and proof.possible
 
 
-def _refused_by_models(description: Description, namespace: str) -> dict[ObjectRef, str]:
+def refused_by_models(catalogue: Body, services: Mapping[str, Body], namespace: str) -> dict[ObjectRef, str]:
     """The objects that catalogue or stack cannot hold, by what their models say."""
     refused: dict[ObjectRef, str] = {}
     try:
-        Catalogue.model_validate(description.catalogue)
+        Catalogue.model_validate(catalogue)
     except ValidationError as err:
         for problem in err.errors(include_url=False):
             part, name, *rest = (*problem["loc"], "", "")
@@ -112,7 +114,7 @@ def _refused_by_models(description: Description, namespace: str) -> dict[ObjectR
             refused[ObjectRef(_KINDS[str(part)], namespace, str(name))] = (
                 f"the catalogue cannot have its {place}: {words}"
             )
-    for name, release in description.services.items():
+    for name, release in services.items():
         try:
             Release.model_validate(release)
         except ValidationError as err:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from glob import escape
 from typing import Any
 
 import yaml
@@ -13,8 +14,11 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from config.load import PROJECT
 from flowmaster.adopt import unmanaged
 from flowmaster.adopt.describe import Description
+from flowmaster.compare.finding import ObjectRef
 
 Body = dict[str, Any]
+PARTS = ("configMaps", "secrets", "externalServices", "rawServices", "services")
+"""The parts of the catalogue that have an entry for each object."""
 _HEADER = """\
 # What each service is, as `flowmaster adopt` found it running. Edit it as you like: see `pulumi preview`.
 # Where a service needs something that no field says, it is in its override.
@@ -55,6 +59,49 @@ def stack_text(
     _set_rules(config, rules)
     # Old values go: what the namespace holds now replaces them.
     _remove_secrets(config)
+    stream = io.StringIO()
+    editor.dump(document, stream)
+    return stream.getvalue()
+
+
+def added_to_stack(original: str, services: Mapping[str, Body], added: Iterable[ObjectRef]) -> str:
+    """The stack's file with further releases, and without the rules that left these objects alone; else as it was."""
+    editor = YAML()
+    editor.width = 200
+    document = editor.load(original)
+    config = document["config"]
+    releases = config.setdefault(f"{PROJECT}:services", CommentedMap())
+    for name, release in services.items():
+        releases[name] = _inline(release)
+    about = {(ref.kind, escape(ref.name)) for ref in added}
+    rules = config.get(f"{PROJECT}:rules") or []
+    for number in reversed(range(len(rules))):
+        rule = rules[number]
+        if rule.get("why") == unmanaged.WHY and (rule.get("kind"), rule.get("name")) in about:
+            del rules[number]
+    stream = io.StringIO()
+    editor.dump(document, stream)
+    return stream.getvalue()
+
+
+def added_to_catalogue(original: str, added: Body) -> str:
+    """The catalogue's file with further entries, all else (comments too) as it was."""
+    data = yaml.safe_load(original)
+    entries = {part: added[part] for part in PARTS if added.get(part)}
+    folder = {"objects": added["objects"]} if added.get("objects") else {}
+    if catalogue_text(data) == original:
+        # nobody edited it since
+        more = {part: (data.get(part) or {}) | entry for part, entry in entries.items()}
+        return catalogue_text(data | more | folder)
+    editor = YAML()
+    editor.width, editor.preserve_quotes = 110, True
+    editor.indent(mapping=2, sequence=4, offset=2)
+    document = editor.load(original)
+    document.update(folder)
+    for part, entry in entries.items():
+        if not document.get(part):
+            document[part] = CommentedMap()
+        document[part].update(entry)
     stream = io.StringIO()
     editor.dump(document, stream)
     return stream.getvalue()

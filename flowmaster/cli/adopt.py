@@ -7,7 +7,10 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from config.settings import Settings
     from flowmaster.adopt.adoption import Adoption
+    from flowmaster.cluster.connection import Api
+    from flowmaster.cluster.reader import LiveState
 
 EPILOG = """\
 What cannot be proved to stay as it is, and what a controller keeps, is left as it is, with its reason.
@@ -26,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="show the proof, and what would be written as a diff; write nothing"
     )
     parser.add_argument("--again", action="store_true", help="write it down anew although it was adopted before")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="KIND/NAME",
+        help="add this object to what was adopted before, the rest as it is (may be repeated; * for any text)",
+    )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="refuse where any object cannot be taken over as it is")
     parser.add_argument(
         "--restart", action="append", default=[], metavar="NAME",
@@ -40,30 +47,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Read, describe, prove; then back up and write."""
     from config import load
+    from flowmaster.adopt import addition
     from flowmaster.adopt import adoption as take
-    from flowmaster.adopt.errors import AdoptionError
     from flowmaster.adopt.provable import Options
     from flowmaster.cluster.connection import connect
     from flowmaster.drift.preflight import check_identity
 
     settings = load.from_file(options.stack)
+    how = Options(strict=options.strict, restart=frozenset(options.restart), take=frozenset(options.take))
     with connect(settings.stack.cluster) as api:
         check_identity(settings, api)
         live = take.read(api, settings.namespace)
-        if settings.stack.adopted and not options.again:
-            proofs = take.as_configured(api, settings, live)
-            if take.is_described(settings, proofs, live):
-                print(
-                    f"nothing to do: adopted at {settings.stack.adopted.at}, all {len(proofs)} objects are as declared"
-                )
+        if options.only:
+            added = addition.prepare(api, settings, live, frozenset(options.only), how, load.ROOT)
+            if added is None:
+                print(f"nothing to do: {', '.join(options.only)} adopted already")
                 return 0
-            raise AdoptionError(
-                f"stack {settings.name} was adopted at {settings.stack.adopted.at}, and the server differs from it now",
-                "writing it down anew would take the differences over as if they were meant",
-                "see `flowmaster drift`; `pulumi up` undoes them, `flowmaster adopt --again` takes them over",
-            )
-        how = Options(strict=options.strict, restart=frozenset(options.restart), take=frozenset(options.take))
-        adoption = take.prepare(api, settings, live, how)
+            adoption = added
+        else:
+            if settings.stack.adopted and not options.again and _is_adopted(api, settings, live):
+                return 0
+            adoption = take.prepare(api, settings, live, how)
     _show(adoption)
     if options.dry_run:
         for text in take.diffs(adoption, load.ROOT):
@@ -78,6 +82,27 @@ def run(options: argparse.Namespace) -> int:
     how_so = f"restarts {', '.join(restarted)}" if restarted else "adopts without a restart"
     print(f"next:    pulumi preview   ({how_so}; look at `git diff` and commit what was written)")
     return 0
+
+
+def _is_adopted(api: Api, settings: Settings, live: LiveState) -> bool:
+    """Whether there is nothing to do, which is said.
+
+    :raises AdoptionError: where the server is not what was adopted any more.
+    """
+    from flowmaster.adopt import adoption as take
+    from flowmaster.adopt.errors import AdoptionError
+
+    at = settings.stack.adopted.at if settings.stack.adopted else ""
+    proofs = take.as_configured(api, settings, live)
+    if take.is_described(settings, proofs, live):
+        print(f"nothing to do: adopted at {at}, all {len(proofs)} objects are as declared")
+        return True
+    raise AdoptionError(
+        f"stack {settings.name} was adopted at {at}, and the server differs from it now",
+        "writing it down anew would take the differences over as if they were meant",
+        "see `flowmaster drift`; `pulumi up` undoes them, `flowmaster adopt --again` takes them over, and"
+        " `flowmaster adopt --only KIND/NAME` adds an object",
+    )
 
 
 def _progress(text: str) -> None:
@@ -122,4 +147,5 @@ def _show(adoption: Adoption) -> None:
         if rows:
             console.print(f"\n[bold]{title}[/]")
             for ref, what in rows:
-                console.print(f"  {ref}: {what}", markup=False)
+                # whole lines, so that they can be searched
+                console.print(f"  {ref}: {what}", markup=False, soft_wrap=True)

@@ -24,6 +24,10 @@ ALLOCATED: dict[str, frozenset[str]] = {
 as long as they are the usual ones (:func:`flowmaster.cluster.normalise.without_allocated`)."""
 
 
+KEPT_ON_REMOVAL: dict[str, frozenset[str]] = {"Service": frozenset({"ipFamilyPolicy"})}
+"""Fields of `spec` that the server leaves as they were where an update leaves them out: it has to say the default."""
+
+
 def fill(kind: str, body: Body, name: str = "") -> Body:
     """Fill into a body in normal form what the server would fill in; the body itself is changed, and returned."""
     defaults = _KINDS.get(kind)
@@ -253,6 +257,9 @@ def _service(body: Body) -> None:
         spec.setdefault("internalTrafficPolicy", "Cluster")
     if kind == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
+    if kind != "ExternalName" and (spec.get("selector") or spec.get("clusterIP") != "None"):
+        several = len(spec.get("clusterIPs") or ()) > 1 or len(spec.get("ipFamilies") or ()) > 1
+        spec.setdefault("ipFamilyPolicy", "RequireDualStack" if several else "SingleStack")
 
 
 def _secret(body: Body) -> None:

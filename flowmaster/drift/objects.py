@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from flowmaster.cluster import field_managers
-from flowmaster.cluster.defaults import Body, fill, known
+from flowmaster.cluster.defaults import KEPT_ON_REMOVAL, Body, fill, known
 from flowmaster.cluster.describe import describe, service
 from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
 from flowmaster.cluster.masking import Masker
@@ -174,6 +174,8 @@ def _refine(
             return None
         foreign = last is ABSENT or last is OPAQUE or value_at(last, path) == difference.declared
         cls = FindingClass.FOREIGN if foreign else difference.cls
+        if path[0] == "spec" and path[1:] and path[1] in KEPT_ON_REMOVAL.get(ref.kind, ()):
+            return replace(difference, cls=_settled(replace(difference, cls=cls), live, last))
         difference = replace(difference, change=Change.ADDED, declared=ABSENT, cls=cls)
     elif difference.change is Change.ADDED and _filled_in(difference, ref, there, live):
         return None

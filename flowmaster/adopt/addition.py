@@ -1,0 +1,131 @@
+"""Further objects added to what was adopted before: the rest of catalogue and stack stays as it is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from config import load
+from config.catalogue import Catalogue
+from config.read_yaml import read_yaml
+from config.settings import Settings
+from config.stack import Stack
+from flowmaster.adopt import controllers, write
+from flowmaster.adopt.adoption import OBJECTS, Adoption, hidden, read_all, set_baselines
+from flowmaster.adopt.describe import Description, describe, images
+from flowmaster.adopt.errors import AdoptionError
+from flowmaster.adopt.objects import files as object_files
+from flowmaster.adopt.proof import prove
+from flowmaster.adopt.provable import Options, grouped, refused_by_models
+from flowmaster.cluster.connection import Api, identity
+from flowmaster.cluster.reader import LiveState
+from flowmaster.compare.finding import ObjectRef
+from flowmaster.drift.objects import reference
+from flowmaster.render.manifests import manifests
+
+Body = dict[str, Any]
+
+
+def prepare(
+    api: Api, settings: Settings, live: LiveState, only: frozenset[str], options: Options, root: Path
+) -> Adoption | None:
+    """Describe the objects that are named, and prove that managing them changes nothing. Nothing is written.
+
+    :param only: `Kind/name`, or patterns.
+    :return: None where all of them are declared already.
+    :raises AdoptionError: where one of them cannot be taken over, or there is none of that name.
+    """
+    if settings.stack.adopted is None:
+        raise AdoptionError(
+            f"stack {settings.name} was not adopted yet", "there is nothing to add to", "run `flowmaster adopt` first"
+        )
+    read_all(api, live)
+    declared = {reference(dict(body), live.namespace) for body in manifests(settings)}
+    wanted = _wanted(live, only) - declared
+    if not wanted:
+        return None
+    kept = controllers.kept(live, options.take)
+    _refuse({ref: kept[ref] for ref in wanted & kept.keys()})
+    left = dict.fromkeys(live.objects.keys() - wanted, "not asked for")
+    description = describe(live, settings.catalogue.registry, dict(images(live)), left, frozenset(), declared)
+    description.unmanaged = [(ref, why) for ref, why in description.unmanaged if ref in wanted]
+    _refuse(dict(description.unmanaged) | description.unsayable)
+    written = read_yaml(load.catalogue_path(settings.stack, root))
+    _add_conventions(settings, description)
+    if description.objects:
+        description.catalogue["objects"] = settings.catalogue.objects or OBJECTS
+    _refuse(refused_by_models(_merged(written, description), description.services, live.namespace))
+    adopted = _settings(settings, description, written)
+    bodies = [dict(body) for body in manifests(adopted)]
+    proofs = prove(api, live, [body for body in bodies if reference(body, live.namespace) in wanted])
+    allowed = {ref for ref in wanted if ref.kind == "Deployment" and ref.name in options.restart}
+    _refuse({p.ref: p.why for p in proofs if not (p.holds or (p.possible and p.ref in allowed))})
+    return Adoption(
+        settings=adopted,
+        live=live,
+        description=description,
+        proofs=proofs,
+        uid=identity(api),
+        declared=settings.objects,
+        added=frozenset(wanted),
+    )
+
+
+def _wanted(live: LiveState, only: frozenset[str]) -> set[ObjectRef]:
+    found: set[ObjectRef] = set()
+    for pattern in sorted(only):
+        about = {ref for ref in live.objects if controllers.named(ref, [pattern])}
+        if not about:
+            raise AdoptionError(
+                f"--only {pattern}: there is no such object of a kind that adopt takes over",
+                "nothing was written",
+                "write KIND/NAME, such as Deployment/web, Service/web, ConfigMap/settings or Secret/keys",
+            )
+        found |= about
+    return found
+
+
+def _refuse(reasons: dict[ObjectRef, str]) -> None:
+    if reasons:
+        words = "; ".join(f"{names}: {why}" for names, why in grouped(sorted(reasons.items())))
+        raise AdoptionError(words, "nothing was written, and nothing was changed", "the rest is as it was")
+
+
+def _add_conventions(settings: Settings, description: Description) -> None:
+    """Let each service say for itself in what it differs from the catalogue that it comes into."""
+    common = settings.catalogue.conventions.model_dump(by_alias=True)
+    own = {key: value for key, value in description.catalogue["conventions"].items() if common[key] != value}
+    for entry in description.catalogue["services"].values():
+        if own:
+            entry["conventions"] = {**own, **entry.get("conventions", {})}
+        if settings.catalogue.env_from:
+            entry.setdefault("envFrom", [])
+
+
+def _merged(written: Body, description: Description) -> Body:
+    """The catalogue as it is written, with what is described added to it."""
+    added = description.catalogue
+    parts = {part: (written.get(part) or {}) | added[part] for part in write.PARTS if added.get(part)}
+    return written | parts | ({"objects": added["objects"]} if added.get("objects") else {})
+
+
+def _settings(settings: Settings, description: Description, written: Body) -> Settings:
+    """The settings with what is described added to them."""
+    stack_values = settings.stack.model_dump(by_alias=True, exclude={"secrets", "sealed"})
+    stack_values["services"] |= description.services
+    stack = load.validate(Stack, stack_values, "the stack that adopt writes").model_copy(
+        update={
+            "secrets": {**settings.stack.secrets, **hidden(description.secrets)},
+            "sealed": {**settings.stack.sealed, **hidden(description.sealed)},
+        }
+    )
+    made = object_files(settings.objects, description.objects, settings.namespace)
+    objects = {**settings.objects, **made}
+
+    def merged() -> Catalogue:
+        return load.validate(Catalogue, _merged(written, description), "the catalogue that adopt writes")
+
+    first = replace(settings, stack=stack, catalogue=merged(), objects=objects)
+    set_baselines(first, description)
+    return replace(first, catalogue=merged())
