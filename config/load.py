@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from config import secrets_file
 from config.catalogue import Catalogue
 from config.errors import ConfigError, closest, from_validation
 from config.objects import read_objects
@@ -24,6 +25,8 @@ PROJECT = "flowmaster"
 CATALOGUE_VARIABLE = "FLOWMASTER_CATALOGUE"
 CONFIG_FILE_VARIABLE = "PULUMI_OPTION_CONFIG_FILE"
 """Pulumi's own variable for its ``--config-file``."""
+MOST_CONFIG = 131_072 - len("PULUMI_CONFIG=") - 1
+"""Bytes of one environment variable on Linux (MAX_ARG_STRLEN), without its name and the end."""
 ROOT = Path(__file__).resolve().parent.parent
 _MIDNIGHT = " 00:00:00 +0000 UTC"
 """What Pulumi adds to a date."""
@@ -46,6 +49,7 @@ def settings(stack_name: str, values: Mapping[str, Any], source: str, root: Path
 
     :raises ConfigError: where anything in them is not usable.
     """
+    values = secrets_file.merged(values, secrets_file.beside(stack_path(stack_name, root)))
     stack = validate(Stack, _tags_as_written(values, stack_path(stack_name, root)), source)
     path = catalogue_path(stack, root)
     catalogue = validate(Catalogue, read_yaml(path), path.name)
@@ -55,7 +59,12 @@ def settings(stack_name: str, values: Mapping[str, Any], source: str, root: Path
 
 def catalogue_path(stack: Stack, root: Path = ROOT) -> Path:
     """The catalogue in force: ``FLOWMASTER_CATALOGUE``, else the one that the stack names."""
-    return root / os.environ.get(CATALOGUE_VARIABLE, stack.catalogue)
+    return catalogue_file(stack.catalogue, root)
+
+
+def catalogue_file(named: str | None, root: Path = ROOT) -> Path:
+    """The catalogue in force where the stack names that one, or none."""
+    return root / os.environ.get(CATALOGUE_VARIABLE, named or str(Stack.model_fields["catalogue"].default))
 
 
 def stack_path(stack_name: str, root: Path = ROOT) -> Path:
@@ -114,7 +123,26 @@ def check_stack(stack_name: str, root: Path = ROOT) -> Path:
 
 
 def _stacks_with_a_file(root: Path) -> list[str]:
-    return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in root.glob("Pulumi.*.yaml"))
+    """The stacks that have a file, but for the files of their secret values."""
+    names = (path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in root.glob("Pulumi.*.yaml"))
+    return sorted(name for name in names if not name.endswith(".secrets"))
+
+
+def check_size(config: Mapping[str, Any]) -> None:
+    """Refuse configuration that Pulumi could not hand to the program.
+
+    :param config: the stack's whole configuration, decrypted.
+    :raises ConfigError: where it is too large, with what takes most of it.
+    """
+    texts = {str(k): v if isinstance(v, str) else json.dumps(v, separators=(",", ":")) for k, v in config.items()}
+    size = len(json.dumps(texts).encode())
+    if size > MOST_CONFIG:
+        largest = max(texts, key=lambda key: len(texts[key]))
+        raise ConfigError(
+            f"the stack's configuration is {size // 1024} KiB, most of it {largest}",
+            f"Pulumi hands it to the program in one environment variable, and these hold {MOST_CONFIG // 1024} KiB",
+            "move secret values, and what was read of compose projects, out of it: `flowmaster secret migrate`",
+        )
 
 
 def _stacks_of_pulumi(root: Path) -> list[str] | None:

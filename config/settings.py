@@ -75,7 +75,7 @@ class Settings:
                 raise ConfigError(
                     f"secret {key} of Secret/{name} has no value",
                     "the services that read it could not start",
-                    f"pulumi config set --secret --path 'flowmaster:secrets.{name}.{key}', or export {variable}",
+                    f"flowmaster secret set {name}/{key}, or export {variable}",
                 )
         return values
 
@@ -89,7 +89,7 @@ class Settings:
             raise ConfigError(
                 f"variable {variable} of {service} is sealed, and the stack has no value for it",
                 "its pods would restart without it",
-                f"pulumi config set --secret --path 'flowmaster:sealed.{service}.{variable}'",
+                f"flowmaster secret set sealed/{service}/{variable}",
             )
         return value.get_secret_value()
 
@@ -128,7 +128,7 @@ class Settings:
                     raise ConfigError(
                         f"flowmaster:secrets.{name}.{key}: not among the catalogue's secrets{closest(key, keys)}",
                         f"known: {', '.join(keys) or 'none'}",
-                        f"add it to secrets in {self.stack.catalogue}, or `pulumi config rm --path` it",
+                        f"add it to secrets in {self.stack.catalogue}, or `flowmaster secret remove {name}/{key}`",
                     )
 
     def _check_reverse_proxy(self) -> None:

@@ -89,6 +89,8 @@ class Stack(Model):
     cluster: Cluster
     host: Host
     services: Mapping[Name, Release]
+    secrets_key: SecretStr | None = None
+    """What the file of secret values beside the stack's is encrypted with. Written by `flowmaster secret`."""
     secrets: Mapping[DnsName, Mapping[str, SecretStr]] = {}
     """Values of the catalogue's secrets, encrypted; what is left out comes from ``FLOWMASTER_SECRET_KEY``."""
     sealed: Mapping[Name, Mapping[str, SecretStr]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,11 +11,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from config import load
+from config import load, secret_store
 from config.catalogue import Catalogue
 from config.rules import decide
 from config.settings import Settings
-from config.stack_file import encrypt, replace_files
+from config.stack_file import replace_files
 from flowmaster.adopt import backup, inventory, provable, write
 from flowmaster.adopt import sites as host_adopt
 from flowmaster.adopt import unmanaged as left
@@ -219,8 +218,8 @@ def diffs(adoption: Adoption, root: Path) -> Iterator[str]:
             draft.before.splitlines(), draft.after.splitlines(), str(draft.path), str(draft.path), lineterm=""
         )
         yield "\n".join(lines)
-    if secrets := write.places(adoption.description):
-        yield f"and, encrypted, {len(secrets)} values of secrets: {', '.join(secrets)}"
+    if secrets := write.secret_values(adoption.description):
+        yield f"and, encrypted, {len(secrets)} values of secrets: {', '.join(map(str, secrets))}"
 
 
 def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:
@@ -229,20 +228,21 @@ def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Pat
     :raises UserError: where something cannot be written; then nothing is.
     """
     stack, description = adoption.settings.name, adoption.description
-    stack_draft, catalogue_draft, manifest_drafts = drafts(adoption, root)
-    with tempfile.TemporaryDirectory() as scratch:
-        # under its own name: Pulumi tells the format from it
-        draft = Path(scratch) / stack_draft.path.name
-        draft.write_text(stack_draft.after, encoding="utf-8")
-        encrypt(draft, stack, root, write.places(description), say)
-        text = draft.read_text(encoding="utf-8")
-    managed = {proof.ref for proof in adoption.proofs}
-    objects = [(ref, body) for ref, body in adoption.live.objects.items() if ref in managed]
-    saved = backup.write(catalogue_draft.path.parent / backup.FOLDER, objects, description.sealed)
-    if adoption.settings.catalogue.objects is not None:
-        (catalogue_draft.path.parent / adoption.settings.catalogue.objects).mkdir(exist_ok=True)
-    written = {draft.path: draft.after for draft in (*manifest_drafts, catalogue_draft)}
-    replace_files({**written, stack_draft.path: text})
+    values = write.secret_values(description)
+    with secret_store.opened(stack, root) as store:
+        say(f"encrypting {len(values)} secret values")
+        # those of compose projects are none of adoption's
+        others = {entry: value for entry, value in store.values().items() if entry.group in ("compose", "sources")}
+        secrets = {store.file: store.text({**others, **values})} if values or store.file.exists() else {}
+        # not before: a data key that was made just now is in the stack's file
+        stack_draft, catalogue_draft, manifest_drafts = drafts(adoption, root)
+        managed = {proof.ref for proof in adoption.proofs}
+        objects = [(ref, body) for ref, body in adoption.live.objects.items() if ref in managed]
+        saved = backup.write(catalogue_draft.path.parent / backup.FOLDER, objects, description.sealed)
+        if adoption.settings.catalogue.objects is not None:
+            (catalogue_draft.path.parent / adoption.settings.catalogue.objects).mkdir(exist_ok=True)
+        written = {draft.path: draft.after for draft in (*manifest_drafts, catalogue_draft)}
+        replace_files({**written, **secrets, stack_draft.path: stack_draft.after})
     return saved
 
 

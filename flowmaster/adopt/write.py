@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from config.load import PROJECT
+from config.secrets_file import Entry, Values
 from flowmaster.adopt import unmanaged
 from flowmaster.adopt.describe import Description
 from flowmaster.compare.finding import ObjectRef
@@ -134,15 +135,15 @@ def _set_rules(config: CommentedMap, rules: Sequence[Body]) -> None:
         config[key] = there
 
 
-def places(description: Description) -> dict[str, str]:
-    """Secret values by their path below `flowmaster:`."""
-    found = {}
-    for group, values in (("secrets", description.secrets), ("sealed", description.sealed)):
-        for name, keys in values.items():
-            for key, value in keys.items():
-                quoted = key.replace('"', '\\"')
-                found[f'{group}["{name}"]["{quoted}"]'] = value
-    return found
+def secret_values(description: Description) -> Values:
+    """Values of Secrets, and what is sealed, as the file of secret values calls them."""
+    groups = (("secrets", description.secrets), ("sealed", description.sealed))
+    return {
+        Entry(group, owner, key): value
+        for group, values in groups
+        for owner, keys in values.items()
+        for key, value in keys.items()
+    }
 
 
 def _site(site: Body) -> CommentedMap:

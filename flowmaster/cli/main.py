@@ -15,6 +15,7 @@ VERBS = {
     "compose": "write down a docker compose project, and what becomes of it in the cluster; reads the server only",
     "drift": "show how the server differs from what is declared; read-only",
     "restore": "put back the objects that adopt saved",
+    "secret": "set, get, list, remove secret values; change their data key",
     "status": "show the whole server on one screen; read-only",
     "smoke": "ask every service whether it answers, and write down when",
     "unlock": "show who holds the stack's lock, and release one that a killed update left",

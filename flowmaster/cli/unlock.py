@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,14 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Release stale locks, and say what the update that left them did not finish.
 
-    :raises ConfigError: where there is no such stack.
+    :raises ConfigError: where there is no such stack, or more of it than Pulumi hands to the program.
     :raises flowmaster.heal.state_lock.LockError: where a lock is held, or it cannot be told whether it is.
     """
     from config.load import PROJECT, ROOT, check_stack
     from flowmaster.drift import last_applied
     from flowmaster.heal import pending_operations, state_lock
 
-    check_stack(options.stack)
+    _check_size(check_stack(options.stack), options.stack)
     folder = last_applied.folder(ROOT)
     if folder is None:
         print(
@@ -46,3 +47,13 @@ def run(options: argparse.Namespace) -> int:
     if not options.show and (problem := pending_operations.forget_creations(state, PROJECT, options.stack, ROOT)):
         print(f"warning: Pulumi goes on warning about what was not finished: {problem}", file=sys.stderr)
     return 0
+
+
+def _check_size(path: Path, stack: str) -> None:
+    """Refuse, before an update, configuration that is too large for Pulumi."""
+    from config.decrypt import decrypted
+    from config.load import MOST_CONFIG, ROOT, check_size
+
+    # decrypted, and written as JSON within JSON, it takes less than four times as much
+    if path.stat().st_size > MOST_CONFIG // 4:
+        check_size(decrypted(stack, ROOT))

@@ -74,7 +74,7 @@ class Context:
             self.coverage.refuse(
                 path,
                 "is sealed, but the stack has no value for it",
-                f"pulumi config set --secret --path 'flowmaster:compose.{self.project}.sealed[\"{key}\"]'",
+                f"flowmaster secret set compose/{self.project}/{key}",
             )
             return None
         self.secret_data[key] = self.replace_addresses(path, given.get_secret_value(), secret=True)

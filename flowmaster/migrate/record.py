@@ -1,28 +1,27 @@
-"""The source of a compose project into the stack's file: whole or not at all, secrets encrypted by Pulumi."""
+"""What was read of a compose project: beside the stack's file, encrypted as a whole, whole or not at all."""
 
 from __future__ import annotations
 
 import io
-import tempfile
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from config import stack_file
+from config import secret_store
 from config.compose import ComposeProject, ComposeSource
-from config.load import PROJECT, stack_path
+from config.load import PROJECT
+from config.secrets_file import SOURCE, Entry
+from config.stack_file import replace_files
 
 Json = dict[str, Any]
-_OLD_BOOLEANS = frozenset("yYnN")
 
 
-def source_as_yaml(source: ComposeSource) -> Json:
-    """The source as the stack's file has it: nothing that is a default."""
+def source_as_json(source: ComposeSource) -> Json:
+    """The source as it is kept: nothing that is a default."""
     return source.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
@@ -34,45 +33,34 @@ def is_written(project: ComposeProject, source: ComposeSource, secrets: Mapping[
 
 
 def _without_sizes(source: ComposeSource) -> Json:
-    body = source_as_yaml(source)
+    body = source_as_json(source)
     for volume in body.get("volumes", {}).values():
         volume.pop("bytes", None)
     return body
 
 
-def stack_text(original: str, name: str, folder: str, source: ComposeSource) -> str:
-    """The stack's file with the source of one project, everything else (comments too) as it was."""
+def stack_text(original: str, name: str, folder: str) -> str:
+    """The stack's file with the project, everything else (comments too) as it was.
+
+    Values that it has of the project go: what was read now replaces them.
+    """
     editor = YAML()
     editor.width = 200
     document = editor.load(original)
     projects = document["config"].setdefault(f"{PROJECT}:compose", CommentedMap())
     project = projects.setdefault(name, CommentedMap())
     project.setdefault("folder", folder)
-    # old values go: what was read now replaces them
-    project.pop("sealed", None)
-    project["source"] = _quoted(source_as_yaml(source))
+    for key in ("sealed", "source"):
+        project.pop(key, None)
     stream = io.StringIO()
     editor.dump(document, stream)
     return stream.getvalue()
 
 
-def _quoted(value: Any) -> Any:
-    """The same, with quotes around texts that one or the other version of YAML takes for something else: ``on``."""
-    if isinstance(value, Mapping):
-        return CommentedMap((_quoted(name), _quoted(part)) for name, part in value.items())
-    if isinstance(value, list):
-        return [_quoted(part) for part in value]
-    if isinstance(value, str) and (value in _OLD_BOOLEANS or _read(value) != value):
-        return DoubleQuotedScalarString(value)
-    return value
-
-
-def _read(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        # whoever writes it quotes it
-        return text
+def secret_values(name: str, source: ComposeSource, secrets: Mapping[str, str]) -> dict[Entry, str]:
+    """The source and its secret values, as the file of secret values calls them."""
+    values = {Entry("compose", name, key): value for key, value in secrets.items()}
+    return {**values, Entry("sources", name, SOURCE): json.dumps(source_as_json(source), sort_keys=True)}
 
 
 def write_source(
@@ -84,18 +72,14 @@ def write_source(
     root: Path,
     report: Callable[[str], None],
 ) -> Path:
-    """Write the source into the stack's file. Returns the file.
+    """Write the source and its secret values beside the stack's file. Returns the file.
 
     :raises UserError: where something cannot be written or encrypted; then nothing is.
     """
-    path = stack_path(stack, root)
-    text = stack_text(path.read_text(encoding="utf-8"), name, folder, source)
-    with tempfile.TemporaryDirectory() as scratch:
-        # under its own name: Pulumi tells the format from it
-        draft = Path(scratch) / path.name
-        draft.write_text(text, encoding="utf-8")
-        places = {f'compose["{name}"]["sealed"]["{key}"]': value for key, value in secrets.items()}
-        stack_file.encrypt(draft, stack, root, places, report)
-        text = draft.read_text(encoding="utf-8")
-    stack_file.replace_files({path: text})
-    return path
+    values = secret_values(name, source, secrets)
+    report(f"encrypting {len(values)} values")
+    with secret_store.opened(stack, root) as store:
+        others = {e: v for e, v in store.values().items() if e.owner != name or e.group not in ("compose", "sources")}
+        text = store.text({**others, **values})
+        replace_files({store.file: text, store.path: stack_text(store.path.read_text(encoding="utf-8"), name, folder)})
+        return store.file

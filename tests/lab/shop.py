@@ -238,7 +238,7 @@ def _translated(server: Server) -> Translation:
     )
     assert told == (), told
     # what the stack's file keeps of it, and nothing else, is what is translated
-    written = json.loads(json.dumps(record.source_as_yaml(source)))
+    written = json.loads(json.dumps(record.source_as_json(source)))
     project = ComposeProject.model_validate({"folder": FOLDER, "source": written, "sealed": secrets})
     return translate(PROJECT, project, around)
 

@@ -132,7 +132,7 @@ def test_a_missing_secret_is_refused(deployed: Clone) -> None:
     says(
         run,
         "secret JWT_SECRET of Secret/flowmaster-secrets has no value",
-        "pulumi config set --secret --path 'flowmaster:secrets.flowmaster-secrets.JWT_SECRET'",
+        "flowmaster secret set flowmaster-secrets/JWT_SECRET",
         "export FLOWMASTER_SECRET_JWT_SECRET",
     )
 

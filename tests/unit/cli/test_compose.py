@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ruamel.yaml import YAML
 
-from config import load
+from config import load, secrets_file
 from config.compose import ComposeProject, Phase
 from config.errors import MAX_LINES
 from config.settings import Settings
@@ -135,34 +134,28 @@ def test_the_databases_addresses(demo: Settings) -> None:
 
 def test_the_stacks_file_keeps_everything_else() -> None:
     original = (load.ROOT / "Pulumi.demo.yaml").read_text()
-    source = ComposeProject.model_validate(
-        {"folder": "/opt/shop", "source": {"files": {}, "services": {"a": {"keys": {"image": "x", "cpus": 0.5}}}}}
-    ).source
-    assert source is not None
-    text = record.stack_text(original, "shop", "/opt/shop", source)
+    text = record.stack_text(original, "shop", "/opt/shop")
     assert [line for line in original.splitlines() if line.startswith("#")] == [
         line for line in text.splitlines() if line.startswith("#")
     ]
     before, after = yaml.safe_load(original)["config"], yaml.safe_load(text)["config"]
-    written = after["flowmaster:compose"].pop("shop")
+    assert after["flowmaster:compose"].pop("shop") == {"folder": "/opt/shop"}
     assert before == after
-    assert ComposeProject.model_validate(written).source == source
-    again = record.stack_text(
-        text.replace("      source:", "      sealed: {k: v}\n      source:", 1), "shop", "/x", source
-    )
-    assert again == text
+    old = text.replace("folder: /opt/shop\n", "folder: /opt/shop\n      sealed: {k: v}\n      source: {a: b}\n", 1)
+    assert old != text
+    assert yaml.safe_load(record.stack_text(old, "shop", "/x")) == yaml.safe_load(text)
 
 
 ODD = ["on", "y", "10:20", "010", "1e3", "null", "~", "true", "0x1f", "2026-01-01", "", " a", "a: b", "a\nb"]
 
 
-def test_odd_words_are_read_as_they_were_written() -> None:
+def test_odd_words_are_read_as_they_were_written(tmp_path: Path) -> None:
     keys = {"image": "x", "command": ODD, "environment": dict.fromkeys(ODD[:-1], "on")}
     project = ComposeProject.model_validate(
-        {"folder": "/opt/shop", "source": {"files": {}, "services": {"a": {"keys": keys}}}}
+        {"folder": "/opt/shop", "source": {"files": {}, "services": {"a": {"keys": keys}}}, "sealed": {"a.K": "v"}}
     )
     assert project.source is not None
-    text = record.stack_text((load.ROOT / "Pulumi.demo.yaml").read_text(), "shop", "/opt/shop", project.source)
-    for read in (yaml.safe_load, YAML(typ="safe").load):
-        written = read(text)["config"]["flowmaster:compose"]["shop"]
-        assert ComposeProject.model_validate(written) == project
+    key, path = secrets_file.new_key(), tmp_path / "Pulumi.shop.secrets.yaml"
+    path.write_text(secrets_file.text(record.secret_values("shop", project.source, {"a.K": "v"}), key))
+    values = {"compose": {"shop": {"folder": "/opt/shop"}}, "secretsKey": key}
+    assert ComposeProject.model_validate(secrets_file.merged(values, path)["compose"]["shop"]) == project

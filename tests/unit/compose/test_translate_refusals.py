@@ -176,7 +176,7 @@ def test_a_task_that_has_ended_is_refused() -> None:
 def test_a_sealed_value_that_the_stack_has_lost() -> None:
     result = translated(one(environment={"API_TOKEN": "abcdef"}), settings={"sealed": {}})
     assert [refusal.key for refusal in result.refusals] == ["services.backend.environment.API_TOKEN"]
-    assert "pulumi config set --secret" in result.refusals[0].remedy
+    assert "flowmaster secret set compose/" in result.refusals[0].remedy
 
 
 def test_two_services_on_one_port_of_the_server() -> None:
