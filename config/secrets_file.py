@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config.errors import ConfigError, closest
+from config.read_yaml import read_yaml
 
 KEY = "secretsKey"
 """The stack's value that is the data key; while it is being changed the new one and the old one, in this order."""
@@ -158,8 +159,6 @@ def named(word: str, known: Iterable[Entry] = ()) -> Entry:
 
 def _document(path: Path) -> tuple[str, dict[Entry, str]]:
     """The identity of the data key, and every entry as it stands there."""
-    from config.load import read_yaml
-
     # before it is read as YAML, where a part of a file may look like a whole one
     if not path.read_text(encoding="utf-8", errors="replace").rstrip().endswith(f"\n{_END}"):
         last = (_entries_of_part(path) or ["none"])[-1]

@@ -96,7 +96,8 @@ def _text(store: Store, entry: Entry, value: bytes) -> str:
     :raises ConfigError: where the catalogue has no such key, or the value is no text and has to be one.
     """
     from config.catalogue import Catalogue
-    from config.load import catalogue_file, read_yaml, validate
+    from config.load import catalogue_file, validate
+    from config.read_yaml import read_yaml
 
     if entry.group == "secrets":
         path = catalogue_file(store.given.get("catalogue"), store.root)
