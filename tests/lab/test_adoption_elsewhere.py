@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from lab.twin import Twin
+from tests.lab import kinds
 from tests.lab.operate import ROOT, Operator, encoded, named
 from tests.lab.test_adoption import running
 
@@ -22,7 +23,8 @@ DATABASE = "http://arangodb.databases.svc.cluster.local:8529/"
 APPLIED = "objectset.rio.cattle.io/applied"
 WEAK = "copied-beside-itself"
 BARE = {"containers": [{"name": "a", "image": "IMAGE"}]}
-UNMANAGED = (
+UNMANAGED = ("ConfigMap/careless",)
+AS_MANIFESTS = {
     "CronJob/nightly",
     "StatefulSet/store",
     "ServiceAccount/web",
@@ -30,8 +32,9 @@ UNMANAGED = (
     "PodTemplate/mould",
     "ReplicaSet/bare",
     "Deployment/v1.2-dotted",
-    "ConfigMap/careless",
-)
+    *(f"{body['kind']}/{body['metadata']['name']}" for body in kinds.MANIFESTS if body["kind"] != "Service"),
+}
+"""What the catalogue has no entry for."""
 IN_THE_CLEAR = (
     "in-the-clear-too",
     "in-the-clear-besides",
@@ -249,8 +252,12 @@ def elsewhere(twin: Twin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A namespace that somebody else filled with plain manifests, and a stack that knows nothing of it yet."""
     base = Operator.of(twin)
     image = "localhost:30500/flowmaster/frontend:ea2a29b"
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": MANIFESTS}).replace("IMAGE", image)
+    items = [*MANIFESTS, *kinds.MANIFESTS]
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    text = text.replace("IMAGE", image).replace("NAMESPACE", FOREIGN)
     _delete(base)
+    base.run("kubectl", "apply", "--filename", "-", text=json.dumps(kinds.DEFINITION))
+    base.run("kubectl", "wait", "--for=condition=Established", f"crd/{kinds.DEFINITION['metadata']['name']}")
     base.run("kubectl", "create", "namespace", FOREIGN)
     base.run("kubectl", "apply", "--namespace", FOREIGN, "--filename", "-", text=text)
     base.run("kubectl", "rollout", "status", "deployment/web", "--namespace", FOREIGN, "--timeout=90s")
@@ -288,11 +295,16 @@ def _delete(operator: Operator) -> None:
     held = ("configmap/texts", "--namespace", FOREIGN, "--type=merge", "--patch", '{"metadata": {"finalizers": null}}')
     operator.run("kubectl", "patch", *held, code=None)
     operator.run("kubectl", "delete", "namespace", FOREIGN, "--ignore-not-found", "--wait=true", "--timeout=60s")
+    operator.run("kubectl", "delete", "crd", kinds.DEFINITION["metadata"]["name"], "--ignore-not-found")
 
 
 def _of_namespace(operator: Operator) -> dict[str, dict[str, Any]]:
-    kinds = "deployments,services,configmaps,secrets,statefulsets,cronjobs"
-    text = operator.run("kubectl", "get", kinds, "--namespace", FOREIGN, "--output", "json").stdout
+    names = (
+        "deployments,services,configmaps,secrets,statefulsets,cronjobs,daemonsets,ingresses,networkpolicies,"
+        "horizontalpodautoscalers,poddisruptionbudgets,roles,rolebindings,persistentvolumeclaims,serviceaccounts,"
+        "resourcequotas,limitranges,endpointslices,gateways." + kinds.GROUP
+    )
+    text = operator.run("kubectl", "get", names, "--namespace", FOREIGN, "--output", "json").stdout
     return {f"{item['kind']}/{item['metadata']['name']}": item for item in json.loads(text)["items"]}
 
 
@@ -301,6 +313,9 @@ def test_a_namespace_that_somebody_else_made_stays_as_it_is(elsewhere: Operator)
     said = elsewhere.run("flowmaster", "adopt", "--stack", "elsewhere").stdout
     for listed in UNMANAGED:
         assert listed in said
+    folder = Path(elsewhere.environ["FLOWMASTER_CATALOGUE"]).parent / "objects"
+    manifests = [yaml.safe_load(path.read_text()) for path in folder.iterdir()]
+    assert {f"{body['kind']}/{body['metadata']['name']}" for body in manifests} == AS_MANIFESTS
     assert "reads ConfigMap/kube-root-ca.crt, which is not managed" in said
     assert "web: side.DB_PASSWORD, API_TOKEN, CONNECTION, COPY" in " ".join(said.split())
     elsewhere.up("--stack", "elsewhere")
@@ -324,6 +339,29 @@ def test_a_namespace_that_somebody_else_made_stays_as_it_is(elsewhere: Operator)
         assert value not in said
     for text in (elsewhere.state(), written, said):
         assert copy_of("copied", WEAK) not in text
+
+
+@pytest.mark.parametrize("name", kinds.CHANGES)
+def test_objects_of_any_kind_are_compared_and_healed(elsewhere: Operator, name: str) -> None:
+    path, change = kinds.CHANGES[name]
+    kind, _, own = name.partition("/")
+    patch = ("kubectl", "--namespace", FOREIGN, "patch", f"{kind.lower()}/{own}", "--type=json", "--patch", change)
+    elsewhere.run(*patch)
+    found = elsewhere.report("--stack", "elsewhere")["findings"]
+    assert [(named(f), f["path"], f["action"]) for f in found if f["class"] != "unhealthy"] == [(name, path, "heal")]
+    elsewhere.up("--stack", "elsewhere")
+    assert elsewhere.report("--stack", "elsewhere")["findings"] == []
+
+
+def test_a_claim_is_never_made_again_for_a_field(elsewhere: Operator) -> None:
+    here = ("kubectl", "--namespace", FOREIGN)
+    uid = _of_namespace(elsewhere)["PersistentVolumeClaim/data"]["metadata"]["uid"]
+    elsewhere.run(*here, "annotate", "persistentvolumeclaim/data", "note=by hand")
+    found = elsewhere.report("--stack", "elsewhere")["findings"]
+    assert [(named(f), f["path"]) for f in found] == [("PersistentVolumeClaim/data", "metadata.annotations[note]")]
+    elsewhere.up("--stack", "elsewhere")
+    assert elsewhere.report("--stack", "elsewhere")["findings"] == []
+    assert _of_namespace(elsewhere)["PersistentVolumeClaim/data"]["metadata"]["uid"] == uid
 
 
 def test_what_was_not_there_then_is_told_of(elsewhere: Operator) -> None:
