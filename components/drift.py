@@ -31,6 +31,7 @@ from flowmaster.cluster.connection import Api, UnreachableError, connect
 from flowmaster.cluster.copies import LAST_APPLIED
 from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
 from flowmaster.cluster.normalise import annotation
+from flowmaster.cluster.rollout import workload
 from flowmaster.cluster.writes import Step, carry_out
 from flowmaster.compare.finding import FindingClass, ObjectRef
 from flowmaster.compose.desired import CLUSTER_SCOPED_KINDS as UNREAD
@@ -43,7 +44,7 @@ from flowmaster.heal.kept_fields import HEALED
 from flowmaster.heal.plan import Body, Plan, plan
 from flowmaster.report.values import line
 
-_PODS_OR_ADDRESS = frozenset({"Deployment", "Service"})
+_PODS_OR_ADDRESS = frozenset({*health.WORKLOADS, "Service"})
 _THREADS = ThreadPoolExecutor(8, thread_name_prefix="hook")
 
 
@@ -206,7 +207,7 @@ def compare(
     by_ref = {reference(body, settings.namespace): body for body in declared}
     adopted, copied = takeover.adoptable(by_ref, before, live), takeover.copied(by_ref, live)
     proofs = taken_over(api, live, [by_ref[ref] for ref in sorted(adopted) if ref.kind in _PODS_OR_ADDRESS])
-    ill = {ref.name: live.objects[ref] for ref in health.ill(by_ref, live)}
+    ill = {workload(ref): live.objects[ref] for ref in health.ill(by_ref, live)}
     return Server(settings, report, todo, before, adopted, copied, proofs, ill, host)
 
 

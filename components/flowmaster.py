@@ -22,6 +22,8 @@ class FlowMaster(Component):
     space: SharedSpace
     services: Mapping[str, Microservice]
     external_services: Mapping[str, ExternalService]
+    objects: Mapping[str, DeclaredObject]
+    """Objects that stand as manifests, by file."""
 
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
@@ -40,9 +42,12 @@ class FlowMaster(Component):
             service: Microservice(service, MicroserviceArgs.of(settings, service), self.child(depends_on=[self.space]))
             for service in settings.services
         }
-        for where, body in settings.objects.items():
-            args = DeclaredObjectArgs.of(settings, where)
-            DeclaredObject(resource_name(body), args, self.child(depends_on=[self.space]))
+        self.objects = {
+            where: DeclaredObject(
+                resource_name(body), DeclaredObjectArgs.of(settings, where), self.child(depends_on=[self.space])
+            )
+            for where, body in settings.objects.items()
+        }
         for service, made in self.services.items():
             if without_effect := shadowed(settings, service):
                 pulumi.log.warn(f"{service}: {', '.join(without_effect)} without effect: its override says it", made)

@@ -9,22 +9,30 @@ from typing import Any
 import pulumi
 
 from components.flowmaster import FlowMaster
+from components.kubernetes import KubernetesObject
 from config.errors import UserError
 from config.settings import Settings
-from flowmaster.cluster.rollout import POLL_SECONDS, Rollout, RolloutError, wait_for
+from flowmaster.cluster.rollout import POLL_SECONDS, Rollout, RolloutError, wait_for, workload
+from flowmaster.drift.health import WORKLOADS
+from flowmaster.drift.objects import reference
 from flowmaster.render import namespace as shared
 
 
 def ready(settings: Settings, flowmaster: FlowMaster, ill: Mapping[str, Any] = {}) -> pulumi.Output[str]:
-    """Resolves to a sentence once every service runs as declared; the update fails otherwise, with the reasons.
+    """Resolves to a sentence once every service, and every workload that stands as a manifest, runs as declared.
 
-    In a preview nothing was applied, so nothing is waited for.
+    The update fails otherwise, with the reasons. In a preview nothing was applied, so nothing is waited for.
 
     :param ill: the Deployments, as they were, whose pods did not run already before the update: of those that it did
         not touch, a warning tells.
     """
+    workloads: dict[str, KubernetesObject] = {name: service.deployment for name, service in flowmaster.services.items()}
+    for where, body in settings.objects.items():
+        ref = reference(dict(body), settings.namespace)
+        if ref.kind in WORKLOADS and ref.namespace == settings.namespace:
+            workloads[workload(ref)] = flowmaster.objects[where].object
     # only the names: Output.all() walks through all that it is given, and metadata has a long record of who wrote what
-    deployments = [service.deployment.metadata["name"] for service in flowmaster.services.values()]
+    applied = [made.metadata["name"] for made in workloads.values()]
     expected = {name: settings.release(name).replicas for name in flowmaster.services}
     sentence = (
         f"{sum(1 for n in expected.values() if n)} services run, {sum(1 for n in expected.values() if not n)} at 0"
@@ -34,12 +42,12 @@ def ready(settings: Settings, flowmaster: FlowMaster, ill: Mapping[str, Any] = {
         if pulumi.runtime.is_dry_run():
             return sentence
         try:
-            for rollout in await asyncio.to_thread(_wait, settings, {name: ill.get(name) for name in expected}):
+            for rollout in await asyncio.to_thread(_wait, settings, {name: ill.get(name) for name in workloads}):
                 words = f"did not run before this update, which did not touch it: {rollout.reason}"
-                pulumi.log.warn(words, flowmaster.services[rollout.name].deployment)
+                pulumi.log.warn(words, workloads[rollout.name])
         except RolloutError as err:
             for name, text in err.others.items():
-                pulumi.log.error(text, flowmaster.services[name].deployment)
+                pulumi.log.error(text, workloads[name])
             # The messages go out in tasks of their own, and the program ends with the error.
             await asyncio.sleep(POLL_SECONDS)
             raise pulumi.RunError(str(err)) from None
@@ -47,7 +55,7 @@ def ready(settings: Settings, flowmaster: FlowMaster, ill: Mapping[str, Any] = {
             raise pulumi.RunError(str(err)) from None
         return sentence
 
-    return pulumi.Output.all(*deployments).apply(wait)
+    return pulumi.Output.all(*applied).apply(wait)
 
 
 def _wait(settings: Settings, services: Mapping[str, Any]) -> list[Rollout]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from config.errors import UserError
 from flowmaster.cluster.errors import UnreachableError
+from flowmaster.compare.finding import ObjectRef
 
 Json = Mapping[str, Any]
 Get = Callable[[str, Mapping[str, Any]], Any]
@@ -32,9 +33,10 @@ _HOPELESS = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """How far one Deployment is."""
+    """How far one workload is."""
 
     name: str
+    """As :func:`workload` calls it."""
     done: bool
     failing: bool = False
     """It will not run without somebody's help, as far as one look can tell."""
@@ -43,6 +45,11 @@ class Rollout:
     container: str = ""
     crashed: bool = False
     """The container ended by itself, so that its log tells why."""
+
+    @property
+    def title(self) -> str:
+        """`Kind/name`."""
+        return self.name if "/" in self.name else f"Deployment/{self.name}"
 
 
 class RolloutError(UserError):
@@ -64,8 +71,9 @@ def wait_for(
 ) -> list[Rollout]:
     """Wait until all of the Deployments are rolled out; returns those that are not, for which nobody waited.
 
-    :param services: the Deployments by name; one whose pods did not run already before the update is given as it was
-        then. As long as nothing of it was changed, it is not waited for: it is not the update's failure.
+    :param services: the Deployments by name, other workloads as `Kind/name`; one whose pods did not run already before
+        the update is given as it was then. As long as nothing of it was changed, it is not waited for: it is not the
+        update's failure.
     :param timeout: seconds for all of them together.
     :raises RolloutError: at the timeout, or earlier when all that is left has been failing for :data:`FAILING_SECONDS`.
     :raises UnreachableError: where the API server does not answer at the timeout; until then it may come back.
@@ -118,7 +126,10 @@ def _look(get: Get, namespace: str, services: Mapping[str, Json | None]) -> tupl
     deployments = get(f"/apis/apps/v1/namespaces/{namespace}/deployments", parameters)["items"]
     pods = get(f"/api/v1/namespaces/{namespace}/pods", parameters)["items"]
     found = {d["metadata"]["name"]: d for d in deployments}
-    rollouts = [rollout_of(name, found.get(name), pods) for name in sorted(services)]
+    for kind in sorted({name.partition("/")[0] for name in services if "/" in name}):
+        items = get(f"/apis/apps/v1/namespaces/{namespace}/{kind.lower()}s", parameters)["items"]
+        found |= {f"{kind}/{item['metadata']['name']}": item for item in items}
+    rollouts = [_judge(name)(name, found.get(name), pods) for name in sorted(services)]
     before = [r for r in rollouts if not r.done and _untouched(services[r.name], found.get(r.name))]
     return [rollout for rollout in rollouts if rollout not in before], before
 
@@ -128,6 +139,48 @@ def _untouched(before: Json | None, now: Json | None) -> bool:
     if before is None or now is None:
         return False
     return bool((before["metadata"]["uid"], before["spec"]) == (now["metadata"]["uid"], now["spec"]))
+
+
+def workload(ref: ObjectRef) -> str:
+    """What a workload is called here: a Deployment by its name alone, any other one as `Kind/name`."""
+    return ref.name if ref.kind == "Deployment" else str(ref)
+
+
+def _judge(name: str) -> Callable[[str, Json | None, Sequence[Json]], Rollout]:
+    return {"StatefulSet": stateful_set, "DaemonSet": daemon_set}.get(name.partition("/")[0], rollout_of)
+
+
+def stateful_set(name: str, body: Json | None, pods: Sequence[Json]) -> Rollout:
+    """How far a StatefulSet is, as `kubectl rollout status` judges it; one that rolls on delete only is done."""
+    if body is None:
+        return Rollout(name=name, done=False, reason="not there yet")
+    spec, status = body["spec"], body.get("status", {})
+    strategy, wanted = spec.get("updateStrategy", {}), spec.get("replicas", 1)
+    updated = wanted - min(wanted, (strategy.get("rollingUpdate") or {}).get("partition", 0))
+    if strategy.get("type") == "OnDelete":
+        updated = 0
+    available = status.get("availableReplicas", 0)
+    return _of_counts(name, body, pods, available, wanted, status.get("updatedReplicas", 0) >= updated)
+
+
+def daemon_set(name: str, body: Json | None, pods: Sequence[Json]) -> Rollout:
+    """How far a DaemonSet is, as `kubectl rollout status` judges it; one that rolls on delete only is done."""
+    if body is None:
+        return Rollout(name=name, done=False, reason="not there yet")
+    status = body.get("status", {})
+    wanted = status.get("desiredNumberScheduled", 0)
+    on_delete = body["spec"].get("updateStrategy", {}).get("type") == "OnDelete"
+    updated = on_delete or status.get("updatedNumberScheduled", 0) >= wanted
+    return _of_counts(name, body, pods, status.get("numberAvailable", 0), wanted, updated)
+
+
+def _of_counts(name: str, body: Json, pods: Sequence[Json], available: int, wanted: int, updated: bool) -> Rollout:
+    seen = body.get("status", {}).get("observedGeneration", 0) >= body["metadata"]["generation"]
+    if seen and updated and available >= wanted:
+        return Rollout(name=name, done=True)
+    found = (_problem(name, pod) for pod in _newest(body["spec"]["selector"].get("matchLabels", {}), pods))
+    waiting = Rollout(name=name, done=False, reason=f"{available} of {wanted} pods are ready")
+    return next((problem for problem in found if problem), waiting)
 
 
 def rollout_of(name: str, deployment: Json | None, pods: Sequence[Json]) -> Rollout:
@@ -167,7 +220,8 @@ def _newest(labels: Mapping[str, str], pods: Sequence[Json]) -> list[Json]:
 
 
 def _template(pod: Json) -> str | None:
-    found: str | None = (pod["metadata"].get("labels") or {}).get("pod-template-hash")
+    labels = pod["metadata"].get("labels") or {}
+    found: str | None = labels.get("pod-template-hash") or labels.get("controller-revision-hash")
     return found
 
 
@@ -214,7 +268,7 @@ def _failure(get: Get, namespace: str, rollouts: Sequence[Rollout], seconds: flo
     named = ", ".join(r.name for r in others[:_NAMED]) + (", ..." if others[_NAMED:] else "")
     also = f" (and {len(others)} more: {named})" if others else ""
     return RolloutError(
-        f"Deployment/{first.name} does not run after {seconds:.0f} s{also}: {_one_line(first.reason)}",
+        f"{first.title} does not run after {seconds:.0f} s{also}: {_one_line(first.reason)}",
         _evidence(get, namespace, first),
         "everything else was applied and keeps running; correct it and run `pulumi up` again, which goes on from here",
         {rollout.name: "\n".join(_about(get, namespace, rollout)) for rollout in others[:_NAMED]},

@@ -11,7 +11,17 @@ import pytest
 
 from config.errors import MAX_LINES
 from flowmaster.cluster.errors import ApiError, UnreachableError
-from flowmaster.cluster.rollout import FAILING_SECONDS, Rollout, RolloutError, rollout_of, wait_for
+from flowmaster.cluster.rollout import (
+    FAILING_SECONDS,
+    Rollout,
+    RolloutError,
+    daemon_set,
+    rollout_of,
+    stateful_set,
+    wait_for,
+    workload,
+)
+from flowmaster.compare.finding import ObjectRef
 
 Json = dict[str, Any]
 TIMEOUT = 120
@@ -307,3 +317,58 @@ def test_what_was_ill_before_and_got_well_is_not_told() -> None:
     well = ill()
     well["status"]["availableReplicas"] = 1
     assert Cluster(constant([deployment(ready=1), well], [])).wait("frontend", worker=ill()) == []
+
+
+def other(kind: str, strategy: Json, **status: Any) -> Json:
+    """A workload of two pods, of the second generation."""
+    return {
+        "kind": kind,
+        "metadata": {"name": "db", "uid": "1", "generation": 2},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "db"}}, "updateStrategy": strategy},
+        "status": {"observedGeneration": 2, **status},
+    }
+
+
+ROLLING, BY_HAND = {"type": "RollingUpdate"}, {"type": "OnDelete"}
+PARTLY = {**ROLLING, "rollingUpdate": {"partition": 1}}
+
+
+@pytest.mark.parametrize(
+    ("body", "done"),
+    [
+        (other("StatefulSet", ROLLING, updatedReplicas=2, availableReplicas=2), True),
+        (other("StatefulSet", ROLLING, updatedReplicas=1, availableReplicas=2), False),
+        (other("StatefulSet", ROLLING, updatedReplicas=2, availableReplicas=1), False),
+        (
+            other(
+                "StatefulSet", {**ROLLING, "rollingUpdate": {"partition": 1}}, updatedReplicas=1, availableReplicas=2
+            ),
+            True,
+        ),
+        (other("StatefulSet", BY_HAND, availableReplicas=2), True),
+        (other("StatefulSet", ROLLING, updatedReplicas=2, availableReplicas=2, observedGeneration=1), False),
+        (other("DaemonSet", ROLLING, desiredNumberScheduled=1, updatedNumberScheduled=1, numberAvailable=1), True),
+        (other("DaemonSet", ROLLING, desiredNumberScheduled=1, updatedNumberScheduled=0, numberAvailable=1), False),
+        (other("DaemonSet", ROLLING, desiredNumberScheduled=1, updatedNumberScheduled=1, numberAvailable=0), False),
+        (other("DaemonSet", BY_HAND, desiredNumberScheduled=1, numberAvailable=1), True),
+        (other("DaemonSet", ROLLING), True),
+    ],
+)
+def test_other_workloads_are_done_when_kubectl_rollout_status_says_so(body: Json, done: bool) -> None:
+    judge = stateful_set if body["kind"] == "StatefulSet" else daemon_set
+    assert judge(f"{body['kind']}/db", body, []).done is done
+
+
+def test_other_workloads_are_waited_for_beside_deployments() -> None:
+    asked: list[str] = []
+    late = other("StatefulSet", ROLLING, updatedReplicas=2, availableReplicas=1)
+
+    def get(path: str, _: Mapping[str, Any]) -> Any:
+        asked.append(path.rpartition("/")[2])
+        found = {"deployments": [deployment("db", ready=1)], "statefulsets": [late]}
+        return {"items": found.get(asked[-1], [])}
+
+    services = {workload(ObjectRef(kind, "n", "db")): None for kind in ("Deployment", "StatefulSet")}
+    with pytest.raises(RolloutError, match=r"^StatefulSet/db does not run after .* 1 of 2 pods are ready"):
+        wait_for(get, "n", services, 1, lambda _: None, clock=iter([0.0, 0.0, 2.0, 2.0]).__next__, sleep=lambda _: None)
+    assert {"deployments", "statefulsets", "pods"} <= set(asked)
