@@ -23,7 +23,7 @@ def shared_bodies(context: Context) -> list[Body]:
         metadata = context.metadata(context.secret_name, PROVIDER)
         found.append({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data})
     if context.config_maps:
-        metadata = context.metadata(f"{context.project}-configs", PROVIDER)
+        metadata = context.metadata(context.configs_name, PROVIDER)
         data = dict(sorted(context.config_maps.items()))
         found.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
     return found

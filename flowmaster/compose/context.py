@@ -42,7 +42,12 @@ class Context:
     @property
     def secret_name(self) -> str:
         """Name of the project's Secret."""
-        return f"{self.project}-secrets"
+        return slug(f"{self.project}-secrets")
+
+    @property
+    def configs_name(self) -> str:
+        """The name of the project's ConfigMap."""
+        return slug(f"{self.project}-configs")
 
     @property
     def node_address(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from config.compose import ComposeProject, Phase
@@ -52,11 +52,13 @@ def desired_projects(settings: Settings) -> dict[str, DesiredProject]:
 
     :raises ConfigError: if a project cannot be in its desired phase.
     """
-    return {
+    found = {
         name: _desired_project(settings, name, project)
         for name, project in settings.stack.compose.items()
         if project.source is not None
     }
+    _check_apart(settings, [project for project in found.values() if project.in_cluster])
+    return found
 
 
 def _desired_project(settings: Settings, name: str, project: ComposeProject) -> DesiredProject:
@@ -88,6 +90,30 @@ def _check_names(settings: Settings, desired: DesiredProject) -> None:
                 "Service names are unique in a namespace",
                 "rename one of the two",
             )
+
+
+def _check_apart(settings: Settings, projects: Iterable[DesiredProject]) -> None:
+    """Refuse names that two projects, or a project and the stack, would share: one would take the other's place."""
+    catalogue = settings.catalogue
+    owners = {
+        **{("ConfigMap", name): "the catalogue" for name in catalogue.config_maps},
+        **{("Secret", name): "the catalogue" for name in catalogue.secrets},
+        **{
+            ("site", name): "reverseProxy"
+            for name in (settings.stack.reverse_proxy.sites if settings.stack.reverse_proxy else ())
+        },
+    }
+    for project in projects:
+        own = {("site", project.transfer.site)}
+        own |= {(str(body["kind"]), str(body["metadata"]["name"])) for body in project.translation.bodies}
+        for kind, name in sorted(own):
+            other = owners.setdefault((kind, name), f"compose.{project.name}")
+            if other != f"compose.{project.name}":
+                raise ConfigError(
+                    f"compose.{project.name}: its {kind} {name} would be that of {other}",
+                    "one of the two would take the other's place",
+                    "rename the project, or what it is in the stack",
+                )
 
 
 def _check_volumes(desired: DesiredProject) -> None:

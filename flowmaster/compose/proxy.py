@@ -17,6 +17,7 @@ from flowmaster.render.nginx import HEAD
 
 SOURCE_ADDRESS = "127.0.0.2"
 """Source address of nginx's requests to docker. The firewall rules do not redirect connections from it."""
+LOOPBACK = "127.0.0.1"
 RETRY_SECONDS = 2
 _HOURS = 3600
 
@@ -68,7 +69,13 @@ def site_text(transfer: Transfer, mode: ProxyMode, addresses: Mapping[str, str])
 def site_checks(transfer: Transfer, mode: ProxyMode) -> list[dict[str, Any]]:
     """Return the requests that check the site once nginx serves it: one for each port that it listens on."""
     return [
-        {"path": transfer.checks.get(port.service, "/"), "host": "localhost", "port": number, "tls": False}
+        {
+            "path": transfer.checks.get(port.service, "/"),
+            "host": "localhost",
+            "port": number,
+            "tls": False,
+            **({"address": port.address} if port.address else {}),
+        }
         for port in transfer.ports
         for number in _listen_ports(port, mode)
     ]
@@ -76,7 +83,9 @@ def site_checks(transfer: Transfer, mode: ProxyMode) -> list[dict[str, Any]]:
 
 def upstream(port: PublishedPort, side: Side, addresses: Mapping[str, str]) -> str:
     """Return the address that a port is passed on to."""
-    return f"127.0.0.1:{port.port}" if side is Side.DOCKER else f"{addresses[port.service]}:{port.target}"
+    return (
+        f"{port.address or LOOPBACK}:{port.port}" if side is Side.DOCKER else f"{addresses[port.service]}:{port.target}"
+    )
 
 
 def _listen_ports(port: PublishedPort, mode: ProxyMode) -> list[int]:
@@ -89,7 +98,8 @@ def _number(port: PublishedPort) -> int:
 
 def _server_block(port: PublishedPort, mode: ProxyMode, addresses: Mapping[str, str]) -> Iterator[str]:
     yield "server {"
-    yield from (f"    listen {number};" for number in _listen_ports(port, mode))
+    address = f"{port.address}:" if port.address else ""
+    yield from (f"    listen {address}{number};" for number in _listen_ports(port, mode))
     yield "    server_name _;"
     yield "    client_max_body_size 0;"
     yield ""

@@ -12,6 +12,7 @@ Json = dict[str, Any]
 Note = Callable[[str], None]
 _HEX = frozenset("0123456789abcdef")
 _SECOND = 1_000_000_000
+_EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  docker's notation
 """In nanoseconds, docker's unit."""
 
 
@@ -154,14 +155,17 @@ def _exposed(keys: Json, containers: list[Json]) -> None:
 
 
 def _published(keys: Json, containers: list[Json], note: Note, name: str) -> None:
-    """Pin ports that docker chose from a range."""
+    """Pin ports that docker chose from a range, and addresses that its own configuration chose."""
     found = []
-    for port in keys.get("ports") or ():
+    for given in keys.get("ports") or ():
+        port = _with_address(given, containers)
+        if port != given:
+            note(f"{name}.ports: docker publishes {port.get('published')} on {port['host_ip']} alone; so it stays")
         published = port.get("published")
         if published is None or str(published).isdigit():
             found.append(port)
             continue
-        chosen = sorted(set(_chosen(port, containers)), key=int)
+        chosen = sorted({number for _, number in _bindings(port, containers)}, key=int)
         found += [{**port, "published": number} for number in chosen] or [port]
         if chosen:
             note(f"{name}.ports: docker chose {', '.join(chosen)} of {published}; the choice is kept")
@@ -169,11 +173,20 @@ def _published(keys: Json, containers: list[Json], note: Note, name: str) -> Non
         keys["ports"] = found
 
 
-def _chosen(port: Mapping[str, Any], containers: list[Json]) -> Iterable[str]:
+def _with_address(port: Json, containers: list[Json]) -> Json:
+    """The port on the address that it is published on: docker's `ip` says which where the file does not."""
+    actual = {address for address, _ in _bindings(port, containers)}
+    if port.get("host_ip") or not actual or actual & _EVERY_ADDRESS:
+        return port
+    return {**port, "host_ip": min(actual)}
+
+
+def _bindings(port: Mapping[str, Any], containers: list[Json]) -> Iterable[tuple[str, str]]:
+    """Addresses and ports of the server on which docker publishes a port of the containers."""
     called = f"{port['target']}/{port.get('protocol') or 'tcp'}"
     for container in containers:
         for binding in ((container.get("NetworkSettings") or {}).get("Ports") or {}).get(called) or ():
-            yield str(binding["HostPort"])
+            yield str(binding.get("HostIp", "")), str(binding["HostPort"])
 
 
 def is_anonymous(volume: str) -> bool:

@@ -130,7 +130,7 @@ def _file(context: Context, keys: Keys, inline: bool) -> None:
             "content", "seems to hold a secret, and a ConfigMap stores it in the clear", "make it a secret from a file"
         )
     elif inline:
-        keys.pop("content", f"ConfigMap {context.project}-configs, where a service uses it")
+        keys.pop("content", f"ConfigMap {context.configs_name}, where a service uses it")
     keys.pop("environment", "refused where a service uses it")
     for key in ("external", "template_driver", "driver", "driver_opts"):
         if keys.pop(key, "nothing: it is not"):

@@ -22,6 +22,13 @@ class PublishedPort:
     service: str
     target: int
     """Port of the container, and of the Service."""
+    address: str = ""
+    """The loopback address that docker published it on; empty for every IPv4 address of the server."""
+
+    @property
+    def redirect(self) -> list[Any]:
+        """The firewall rule for it: the real port, the shadow port, and the address unless that is any."""
+        return [self.port, self.shadow_port, *([self.address] if self.address else [])]
 
     @property
     def shadow_port(self) -> int:
@@ -79,13 +86,16 @@ class Transfer:
         """As properties of a resource."""
         found = asdict(self)
         del found["site"]
+        # where there is none it is left out: a project that has none was moved before there were addresses
+        found["ports"] = [{k: v for k, v in port.items() if k != "address" or v} for port in found["ports"]]
         return found
 
     @classmethod
     def from_properties(cls, data: Mapping[str, Any]) -> Transfer:
         """Build from a resource's properties, in which Pulumi stores numbers as floats."""
         ports = [
-            PublishedPort(port=int(p["port"]), service=p["service"], target=int(p["target"])) for p in data["ports"]
+            PublishedPort(**{**port, "port": int(port["port"]), "target": int(port["target"])})
+            for port in data["ports"]
         ]
         volumes = [DataVolume(**{**entry, "services": tuple(entry["services"])}) for entry in data["data"]]
         return cls(**{**data, "ports": tuple(ports), "data": tuple(volumes), "bytes": int(data["bytes"])})
@@ -115,7 +125,8 @@ def transfer_of(translation: Translation, settings: ComposeProject) -> Transfer:
         project=translation.project,
         folder=settings.folder,
         ports=tuple(
-            PublishedPort(port=p.host_port, service=p.service, target=p.container_port) for p in translation.ports
+            PublishedPort(port=p.host_port, service=p.service, target=p.container_port, address=p.host_ip)
+            for p in translation.ports
         ),
         data=tuple(
             DataVolume(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from config.compose import ComposeProject, ComposeService
@@ -11,7 +12,7 @@ from flowmaster.compose.context import Context, ServiceBuilder, is_sealed
 from flowmaster.compose.coverage import Coverage, Keys
 from flowmaster.compose.discovery import find_peers, find_ports, names_of
 from flowmaster.compose.key_registry import SERVICE_KEYS
-from flowmaster.compose.result import Port, Target, Translation
+from flowmaster.compose.result import Body, Port, Target, Translation
 from flowmaster.compose.service.lifecycle import translate_restart_policy
 from flowmaster.compose.toplevel import translate_top_level
 from flowmaster.compose.units import is_label
@@ -45,6 +46,7 @@ def translate(project: str, settings: ComposeProject, target: Target) -> Transla
     made = [*bodies.shared_bodies(context), *bodies.volume_bodies(context)]
     made += [bodies.service_body(context, builder) for builder in works if builder.service_ports]
     made += [bodies.deployment_body(context, builder) for builder in works]
+    _check_bodies(context, made)
     became, told, refusals = context.coverage.results()
     return Translation(
         project=project,
@@ -117,10 +119,24 @@ def _check_names(context: Context) -> None:
             )
 
 
+def _check_bodies(context: Context, made: list[Body]) -> None:
+    """Refuse two objects, or two volumes of a pod, that would have one name: one would take the other's place."""
+    names = Counter((body["kind"], body["metadata"]["name"]) for body in made)
+    for (kind, name), count in names.items():
+        if count > 1:
+            context.coverage.refuse(f"{kind}/{name}", f"{count} things would have this name", "rename one of them")
+    for body in made:
+        pod = body["spec"]["template"]["spec"] if body["kind"] == "Deployment" else {}
+        for name, count in Counter(volume["name"] for volume in pod.get("volumes", ())).items():
+            if count > 1:
+                where = f"{body['metadata']['name']}: volume {name}"
+                context.coverage.refuse(where, f"{count} volumes would have this name", "rename one of them")
+
+
 def _check_ports(context: Context) -> None:
-    owners: dict[tuple[int, str], Port] = {}
+    owners: dict[int, Port] = {}
     for port in context.ports:
-        first = owners.setdefault((port.host_port, port.host_ip), port)
+        first = owners.setdefault(port.host_port, port)
         if first != port:
             context.coverage.refuse(
                 f"services.{port.service}.ports",

@@ -101,7 +101,7 @@ def _containers(project: DesiredProject, containers: list[Json], here: Phase) ->
 
 
 def _rules(project: DesiredProject, rules: Json, here: Phase) -> Iterator[Finding]:
-    wanted = sorted([port.port, port.shadow_port] for port in project.transfer.ports) if here is Phase.SHADOW else []
+    wanted = sorted(port.redirect for port in project.transfer.ports) if here is Phase.SHADOW else []
     there = sorted(rules["ports"])
     if there == wanted and (not wanted or len(rules["hooks"]) == 2):
         return
@@ -111,8 +111,8 @@ def _rules(project: DesiredProject, rules: Json, here: Phase) -> Iterator[Findin
     )
 
 
-def _told(ports: list[list[int]]) -> str:
-    return ", ".join(f"{old} to {new}" for old, new in ports) or "none"
+def _told(ports: list[list[Any]]) -> str:
+    return ", ".join(f"{':'.join(map(str, [*address, old]))} to {new}" for old, new, *address in ports) or "none"
 
 
 def _translated(project: DesiredProject, state: Json) -> Iterator[Finding]:

@@ -73,7 +73,7 @@ def check_compose(request: Mapping[str, Any]) -> None:
     folder = str(request["folder"]) if "folder" in request else None
     if folder is not None:
         _check_folder(project, folder)
-    for old, new in request.get("ports", ()):
+    for old, new, *_ in request.get("ports", ()):
         if {old, new} & PLANE_PORTS:
             raise _refused(f"{project}: port {old}", "Plane listens there")
     for volume in request.get("volumes", ()):

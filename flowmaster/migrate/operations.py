@@ -11,6 +11,9 @@ from flowmaster.compose.proxy import ProxyMode, Side
 from flowmaster.compose.transfer import Transfer
 from flowmaster.migrate.workloads import Workloads
 
+_BRIEFLY = 1.0
+"""Seconds in which a port that must not be answered would be."""
+
 
 class Server(Protocol):
     """What is needed of a run on the server (:class:`flowmaster.host.docker.Run`)."""
@@ -40,9 +43,9 @@ class Operations:
         cluster: Workloads,
         transfer: Transfer,
         report: Callable[[str], None],
-        answers: Callable[[int], bool] = lambda _: True,
+        answers: Callable[..., bool] = lambda *_: True,
     ) -> None:
-        """`answers` asks a port of the server from outside, as its users do."""
+        """`answers` asks a port of the server from outside, as its users do, within some seconds."""
         self.server, self.cluster, self.transfer, self._report, self._answers = (
             server,
             cluster,
@@ -51,6 +54,7 @@ class Operations:
             answers,
         )
         self._outside_ports: set[int] = set()
+        self._inside_ports: set[int] = set()
         self.writes_closed_at: float | None = None
         self.standstill: float | None = None
         """Seconds for which writes had to wait, if they had to."""
@@ -71,7 +75,7 @@ class Operations:
 
     def redirect(self, *, on: bool) -> None:
         """Have the server's firewall lead connections to the ports on to nginx, or not."""
-        self.request("redirect", ports=[[port.port, port.shadow_port] for port in self.transfer.ports] if on else [])
+        self.request("redirect", ports=[port.redirect for port in self.transfer.ports] if on else [])
 
     def smoke(self, side: Side) -> None:
         """Ask every port, or what the project's own checks say, on one side directly.
@@ -101,14 +105,25 @@ class Operations:
         self.cluster.scale([self.transfer.objects[service] for service in self.transfer.writers], replicas)
 
     def record_outside_ports(self) -> None:
-        """Note which ports are answered to whoever asks from here."""
-        self._outside_ports = {port.port for port in self.transfer.ports if self._answers(port.port)}
+        """Note which ports are answered to whoever asks from here, and which are not and must not be."""
+        ports = self.transfer.ports
+        self._outside_ports = {port.port for port in ports if not port.address and self._answers(port.port)}
+        loopback = [number for port in ports if port.address for number in (port.port, port.shadow_port)]
+        self._inside_ports = {number for number in loopback if not self._answers(number, _BRIEFLY)}
 
     def check_outside_ports(self) -> None:
         """What was answered from here still has to be: a firewall may let through to docker what nginx does not get.
+        What docker published on a loopback address, and was not answered from here, must not be.
 
         :raises UserError: naming the ports.
         """
+        opened = sorted(port for port in self._inside_ports if self._answers(port, _BRIEFLY))
+        if opened:
+            raise UserError(
+                f"port {', '.join(map(str, opened))} is answered from here, and was not before",
+                "docker published it on a loopback address of the server alone",
+                "see what listens there (`ss -ltnp`) and what leads there (`iptables -t nat -S`)",
+            )
         lost = sorted(port for port in self._outside_ports if not self._answers(port))
         if lost:
             beside = ", ".join(str(port.shadow_port) for port in self.transfer.ports if port.port in lost)

@@ -14,13 +14,16 @@ from flowmaster.compose.units import is_host
 _MOST_PORTS = 1000
 DEFAULT = "default"
 GATEWAY = "host-gateway"
+_ALL_ADDRESSES = frozenset({"", "0.0.0.0"})  # noqa: S104
+"""How docker writes all IPv4 addresses of the server. What was on IPv6 alone would become reachable by IPv4."""
 _NO_ADDRESSES = "pods cannot choose their addresses"
 
 
 @key(
     "ports",
     "ports of the Service; nginx serves the published ports on the server, for HTTP",
-    "published ports of UDP or SCTP; a range for one port if no container runs",
+    "published ports of UDP or SCTP; one address of the server, unless it is an IPv4 loopback address; a range for one "
+    "port if no container runs",
 )
 def ports(builder: ServiceBuilder, value: Any) -> None:
     """Each port, in the long form of `docker compose config`."""
@@ -56,14 +59,27 @@ def _publish(builder: ServiceBuilder, keys: Keys, target: int, protocol: str) ->
             f"{published}/{protocol}: nginx, which serves the published ports, speaks HTTP only",
             "remove the published port, or leave this service in docker",
         )
+    elif host_ip not in _ALL_ADDRESSES and not _is_loopback(host_ip):
+        keys.refuse(
+            "host_ip",
+            f"{host_ip}: nginx serves a port on every IPv4 address of the server, or on a loopback one",
+            "publish it on 127.0.0.1 or on all addresses, or leave this service in docker",
+        )
     else:
-        address = "" if host_ip in ("0.0.0.0", "::") else host_ip  # noqa: S104  docker's notation for all addresses
+        address = "" if host_ip in _ALL_ADDRESSES else host_ip
         builder.context.ports.append(
             Port(host_port=int(published), service=builder.name, container_port=target, host_ip=address)
         )
         keys.coverage.record(keys.path_of("published"), "port of the server, served by nginx")
         if host_ip:
             keys.coverage.record(keys.path_of("host_ip"), "the address that nginx listens on")
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        return ipaddress.IPv4Address(text).is_loopback
+    except ValueError:
+        return False
 
 
 def add_port(builder: ServiceBuilder, number: int, protocol: str = "tcp") -> dict[str, Any]:

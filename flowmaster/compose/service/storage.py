@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from config.compose import ComposeVolume
@@ -142,16 +144,26 @@ def _allowed(builder: ServiceBuilder, path: str, source: str, entry: ComposeVolu
 
 def volume_name(context: Context, source: str) -> str:
     """Return a volume's name in the cluster, with a hash if two volumes would have the same name."""
+    return _distinct(source, context.source.volumes)
+
+
+def _distinct(source: str, all_of_them: Iterable[str]) -> str:
+    """A name as a DNS label, with a hash if another one of them would have the same."""
     name = slug(source)
-    if sum(slug(other) == name for other in context.source.volumes) > 1:
-        return f"{name[:54].rstrip('-')}-{hashlib.sha256(source.encode()).hexdigest()[:6]}"
-    return name
+    return _hashed(name, source) if sum(slug(other) == name for other in all_of_them) > 1 else name
+
+
+def _hashed(name: str, source: str) -> str:
+    return f"{name[:54].rstrip('-')}-{hashlib.sha256(source.encode()).hexdigest()[:6]}"
 
 
 def _mount(builder: ServiceBuilder, name: str, source: dict[str, Any], mount: dict[str, Any]) -> None:
-    if all(volume["name"] != name for volume in builder.volumes):
-        builder.volumes.append({"name": name, **source})
-    builder.mounts.append({"name": name, **mount})
+    volume = {"name": name, **source}
+    if any(other["name"] == name and other != volume for other in builder.volumes):
+        volume["name"] = _hashed(name, json.dumps(source, sort_keys=True))
+    if volume not in builder.volumes:
+        builder.volumes.append(volume)
+    builder.mounts.append({"name": volume["name"], **mount})
 
 
 def _mount_memory(builder: ServiceBuilder, target: str, limit: int | None, read_only: bool = False) -> None:
@@ -161,7 +173,10 @@ def _mount_memory(builder: ServiceBuilder, target: str, limit: int | None, read_
     mount: dict[str, Any] = {"mountPath": target}
     if read_only:
         mount["readOnly"] = True
-    _mount(builder, f"memory-{slug(target)}"[:63].rstrip("-"), {"emptyDir": source}, mount)
+    name = f"memory-{slug(target)}"[:63].rstrip("-")
+    if any(other["name"] == name and other["mountPath"] != target for other in builder.mounts):
+        name = _hashed(name, target)
+    _mount(builder, name, {"emptyDir": source}, mount)
 
 
 def _tmpfs_volume(builder: ServiceBuilder, keys: Keys, target: str) -> None:
@@ -225,17 +240,18 @@ def configs(builder: ServiceBuilder, value: Any) -> None:
 
 
 def _mount_inline_config(builder: ServiceBuilder, keys: Keys, source: str, target: str, text: str) -> None:
-    item: dict[str, Any] = {"key": slug(source), "path": slug(source)}
+    key = _distinct(source, builder.context.source.configs)
+    item: dict[str, Any] = {"key": key, "path": key}
     mode = keys.pop("mode", "mode of the file")
     item["mode"] = int(str(mode), 8) if isinstance(mode, str) else int(mode if mode is not None else 0o444)
     for name in ("uid", "gid"):
         if str(keys.pop(name, "nothing: the owner is root") or "0") != "0":
             keys.refuse(name, "files of a ConfigMap belong to root", "remove it; everybody may read the file")
-    builder.context.config_maps[slug(source)] = builder.context.replace_addresses(keys.path, text)
-    volume = {"configMap": {"name": f"{builder.context.project}-configs", "items": [item]}}
+    builder.context.config_maps[key] = builder.context.replace_addresses(keys.path, text)
+    volume = {"configMap": {"name": builder.context.configs_name, "items": [item]}}
     mount = {"mountPath": target, "subPath": item["path"], "readOnly": True}
-    _mount(builder, f"config-{slug(source)}-{_mount_count(builder)}", volume, mount)
-    builder.coverage.record(keys.path_of("source"), f"ConfigMap {builder.context.project}-configs")
+    _mount(builder, f"config-{key[:50].rstrip('-')}-{_mount_count(builder)}", volume, mount)
+    builder.coverage.record(keys.path_of("source"), f"ConfigMap {builder.context.configs_name}")
 
 
 def _mount_count(builder: ServiceBuilder) -> int:

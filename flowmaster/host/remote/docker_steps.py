@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
 import re
@@ -147,9 +148,7 @@ def redirect(request: Json) -> Json:
         run(_nat("-X", chain))
         return {"rules": rules(request["project"])}
     lines = ["*nat", f":{chain} - [0:0]"]
-    lines += [
-        f"-A {chain} ! -s {PRIVATE}/32 -p tcp -m tcp --dport {old} -j REDIRECT --to-ports {new}" for old, new in ports
-    ]
+    lines += [_rule(chain, *port) for port in ports]
     code, words = _restore("\n".join([*lines, "COMMIT", ""]))
     for hook in ("PREROUTING", "OUTPUT") if code == 0 else ():
         if not _first(hook, chain):
@@ -157,25 +156,41 @@ def redirect(request: Json) -> Json:
                 pass
             code, words = run(_nat("-I", hook, "1", *_JUMP, chain))
     found = rules(request["project"])
-    if code != 0 or sorted(found["ports"]) != sorted([int(a), int(b)] for a, b in ports):
+    if code != 0 or sorted(found["ports"]) != sorted([int(a), int(b), *address] for a, b, *address in ports):
         raise Refused("rules", f"iptables does not take the rules: {words}")
     return {"rules": found}
 
 
 _JUMP = ("-m", "addrtype", "--dst-type", "LOCAL", "-j")
-_RULE = re.compile(r"--dport (\d+) -j REDIRECT --to-ports (\d+)")
+_RULE = re.compile(r"--dport (\d+) -j (?:REDIRECT --to-ports |DNAT --to-destination ([\d.]+):)(\d+)")
+_LONGEST_CHAIN = 28
+
+
+def _rule(chain: str, old: int, new: int, address: str = "") -> str:
+    """Lead connections to a port on; those to a loopback address only where they come from the server itself."""
+    rule = f"-A {chain} ! -s {PRIVATE}/32 -p tcp"
+    if not address:
+        return f"{rule} -m tcp --dport {old} -j REDIRECT --to-ports {new}"
+    # kube-proxy has the kernel route such addresses from outside, too
+    own = f"-d {address}/32 -m addrtype --src-type LOCAL"
+    return f"{rule} {own} -m tcp --dport {old} -j DNAT --to-destination {address}:{new}"
 
 
 def chain_of(project: str) -> str:
-    """The chain of rules of a project."""
-    return f"FLOWMASTER-{project.upper()}"[:28]
+    """The chain of rules of a project. iptables takes no longer names, and two projects never share one."""
+    chain = f"FLOWMASTER-{project.upper()}"
+    if len(chain) <= _LONGEST_CHAIN:
+        return chain
+    mark = hashlib.sha256(project.encode()).hexdigest()[:6]
+    return f"{chain[: _LONGEST_CHAIN - 7]}-{mark}"
 
 
 def rules(project: str) -> Json:
     """The rules in force: `ports` as pairs, and in which `hooks` they come before Docker's."""
     chain = chain_of(project)
     code, words = run(_nat("-S", chain))
-    ports = [[int(a), int(b)] for a, b in _RULE.findall(words)] if code == 0 else []
+    found = _RULE.findall(words) if code == 0 else []
+    ports = [[int(old), int(new), *([address] if address else [])] for old, address, new in found]
     return {"ports": ports, "hooks": [hook for hook in ("PREROUTING", "OUTPUT") if ports and _first(hook, chain)]}
 
 

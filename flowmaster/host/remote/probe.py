@@ -66,7 +66,7 @@ def _words(check: Json, timeout: float) -> str:
 
 
 def _connection(check: Json, timeout: float) -> http.client.HTTPConnection:
-    address, port = "127.0.0.1", int(check["port"])
+    address, port = check.get("address", "127.0.0.1"), int(check["port"])
     if not check.get("tls"):
         return http.client.HTTPConnection(address, port, timeout=timeout)
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
