@@ -2,56 +2,50 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import datetime
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from flowmaster.drift.engine import Exit
 from flowmaster.drift.overview import Line, Overview, ServiceRow
-from flowmaster.report import summary
-from flowmaster.report.layout import Cell, Painter, columns
+from flowmaster.report import screen, summary
+from flowmaster.report.screen import GAP, Cell, columns
 from flowmaster.report.terminal import STYLES
 from flowmaster.report.values import ago
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 _MARK = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("?", "magenta")}
-_HEADS = ("service", "ready", "restarts", "version", "age", "memory", "tested", "drift")
-_GAP = 2
-_WIDTH = 160
+_HEADS = ("service", "ready", "version", "age", "memory", "tested", "drift")
 
 
 def show(whole: Overview, stream: IO[str]) -> None:
-    """Print the overview; colours as the terminal and `NO_COLOR` say."""
-    coloured = stream.isatty() and not os.environ.get("NO_COLOR")
-    stream.write("\n".join(line.rstrip() for line in lines(whole, coloured)) + "\n")
+    """Print the overview: services, everything else, and the drift last, where the eye is."""
+    out = screen.console(stream)
+    screen.show(out, _parts(whole, out.width))
 
 
-def lines(whole: Overview, coloured: bool) -> Iterator[str]:
-    """Services, everything else, and the drift last, where the eye is."""
-    paint = Painter(coloured)
-    yield from paint.wrapped([(summary.subject(whole.report), "dim")], _WIDTH)
-    yield from _table(
-        paint, [[[(head, "dim")] for head in _HEADS], *(_row(r, whole.report.taken) for r in whole.services)]
-    )
+def _parts(whole: Overview, width: int) -> Iterator[RenderableType]:
+    yield screen.text(summary.subject(whole.report), "dim")
+    heads: list[Cell] = [[(head, "dim")] for head in _HEADS]
+    rows = [heads, *(_row(row, whole.report.taken) for row in whole.services)]
+    natural = sum(max(columns(row[number]) for row in rows) + GAP for number in range(len(_HEADS))) - GAP
+    yield screen.table(rows, gap=GAP if natural <= width else 1)
     yield ""
-    yield from _table(paint, [_cells(line) for line in whole.lines])
+    yield screen.table([_cells(line) for line in whole.lines])
     yield ""
     ran = sum(row.ready >= row.wanted > 0 for row in whole.services)
     zero = sum(row.wanted == 0 for row in whole.services)
-    tested = f"{whole.untested} never tested (flowmaster smoke)" if whole.untested else "all tested"
-    tested += f", {whole.failed} failed" if whole.failed else ""
-    yield from paint.wrapped(
-        [(f"{ran} of {len(whole.services) - zero} services are ready, {zero} at 0, {tested}.", "bold")], _WIDTH
-    )
+    restarts = sum(row.restarts for row in whole.services)
+    said = [f"{ran} of {len(whole.services) - zero} services are ready", f"{zero} at 0"]
+    said += [f"{restarts} restarts (↻)"] if restarts else []
+    said += [f"{whole.untested} never tested (flowmaster smoke)" if whole.untested else "all tested"]
+    said += [f"{whole.failed} failed"] if whole.failed else []
+    yield screen.text(f"{', '.join(said)}.", "bold")
     clean = whole.report.exit_code is Exit.CLEAN
     style = "bold green" if clean else STYLES[whole.report.findings[0].cls]
-    yield from paint.wrapped([(summary.headline(whole.report), style)], _WIDTH)
-
-
-def _table(paint: Painter, rows: list[list[Cell]]) -> Iterator[str]:
-    widths = [max(sum(columns(text) for text, _ in row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        yield from paint.row(row, tuple(widths), _GAP)
+    yield screen.text(summary.headline(whole.report), style)
 
 
 def _cells(line: Line) -> list[Cell]:
@@ -59,12 +53,16 @@ def _cells(line: Line) -> list[Cell]:
 
 
 def _row(row: ServiceRow, now: datetime) -> list[Cell]:
-    tested = "UNTESTED" if row.tested is None else ("failed " if row.failed else "") + ago(row.tested, now)
+    tested = (
+        "UNTESTED" if row.tested is None else ("✗ " if row.failed else "") + ago(row.tested, now).removesuffix(" ago")
+    )
     above = row.memory is not None and row.request is not None and row.memory > row.request
     return [
         [(row.name, "" if row.wanted else "dim")],
-        [(f"{row.ready}/{row.wanted}", "bold red" if row.ready < row.wanted else "")],
-        [(str(row.restarts or "·"), "yellow" if row.restarts else "dim")],
+        [
+            (f"{row.ready}/{row.wanted}", "bold red" if row.ready < row.wanted else ""),
+            *([(f" ↻{row.restarts}", "yellow")] if row.restarts else []),
+        ],
         [(row.version, "")],
         [(ago(row.since, now).removesuffix(" ago") if row.since else "·", "dim")],
         [(_memory(row), "bold red" if above else "")],

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from itertools import groupby
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from flowmaster.compare.finding import Finding, FindingClass, ObjectRef
 from flowmaster.drift.engine import Exit, Report
-from flowmaster.report import summary
-from flowmaster.report.layout import Cell, Painter, columns
+from flowmaster.report import screen, summary
+from flowmaster.report.screen import GAP, Cell, columns
 from flowmaster.report.values import declared, field, on_server, outcome, who
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 STYLES = {
     FindingClass.UNKNOWN: "bold magenta",
@@ -23,40 +24,28 @@ STYLES = {
     FindingClass.STALE: "bold blue",
     FindingClass.PENDING: "green",
 }
-_PIPED_WIDTH = 160
-"""Columns where the output is no terminal: a file can be scrolled, and a log must not break values."""
 _NARROW = 100
 _CLASS = 11
-_GAP = 2
 
 
 def show(report: Report, stream: IO[str]) -> None:
-    """Print the report: by object, the most pressing first, a summary last where the eye is.
-
-    Colours and width are as the terminal, `NO_COLOR` and `COLUMNS` say.
-    """
-    terminal = stream.isatty()
-    known = terminal or os.environ.get("COLUMNS")
-    width = shutil.get_terminal_size().columns if known else _PIPED_WIDTH
-    stream.write("\n".join(lines(report, width, coloured=terminal and not os.environ.get("NO_COLOR"))) + "\n")
+    """Print the report: by object, the most pressing first, a summary last where the eye is."""
+    out = screen.console(stream)
+    screen.show(out, _parts(report, out.width))
 
 
-def lines(report: Report, width: int, coloured: bool) -> Iterator[str]:
-    """The report, line by line, none longer than the width."""
-    paint = Painter(coloured)
-    yield from paint.wrapped([(summary.subject(report), "dim")], width)
+def _parts(report: Report, width: int) -> Iterator[RenderableType]:
+    yield screen.text(summary.subject(report), "dim")
     widths = _widths(report, width)
     for ref, findings in _by_object(report.findings):
         yield ""
-        yield from paint.wrapped([(str(ref), "bold")], width)
-        for finding in findings:
-            for row in _rows(finding, report, widths):
-                yield from paint.row(row, (_CLASS, *widths), _GAP)
+        yield screen.text(str(ref), "bold")
+        yield screen.table((row for finding in findings for row in _rows(finding, report, widths)), (_CLASS, *widths))
     yield ""
     for note in report.notes:
-        yield from paint.wrapped([(note, "dim")], width)
+        yield screen.text(note, "dim")
     style = "bold green" if report.exit_code is Exit.CLEAN else STYLES[report.findings[0].cls]
-    yield from paint.wrapped([(summary.headline(report), style)], width)
+    yield screen.text(summary.headline(report), style)
 
 
 def _by_object(findings: list[Finding]) -> Iterator[tuple[ObjectRef, list[Finding]]]:
@@ -75,16 +64,16 @@ def _widths(report: Report, width: int) -> tuple[int, ...]:
     On a narrow terminal the last two have none, and stand below.
     """
     rows = report.findings
-    room = width - _CLASS - _GAP
+    room = width - _CLASS - GAP
     fields = max((columns(field(row)) for row in rows), default=0)
     if width < _NARROW:
         first = max(min(fields, room // 2), 1)
-        return first, max(room - _GAP - first, 1)
-    room -= 3 * _GAP
+        return first, max(room - GAP - first, 1)
+    room -= 3 * GAP
     by = min(max((columns(who(row, report.taken)) for row in rows), default=0), 26)
     after = min(max((columns(outcome(row)) for row in rows), default=0), 34)
     first = min(fields, (room - by - after) * 9 // 20)
-    values = max((sum(columns(text) for text, _ in _values(row)) for row in rows), default=0)
+    values = max((columns(_values(row)) for row in rows), default=0)
     return first, min(values, room - by - after - first), by, after
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -101,8 +102,31 @@ def test_a_machine_that_was_not_read_is_not_called_well(demo: Settings) -> None:
         assert lines_of(seen)[what] == ("10.0.0.1 does not answer", None)
 
 
+def screen_of(whole: Overview) -> str:
+    stream = io.StringIO()
+    terminal.show(whole, stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_the_screen_keeps_to_its_width_and_loses_nothing(
+    demo: Settings, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested = {name: (NOW, name != "frontend") for name in demo.services}
+    drifted = report(drift_of("NginxSite", "flowmaster"))
+    whole = overview(demo, live(demo), drifted, Known(host=host(), tested=tested))
+    wide = screen_of(whole)
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = screen_of(whole)
+    assert max(map(len, text.splitlines())) <= width
+    assert sorted("".join(text.split())) == sorted("".join(wide.split()))
+    if width >= 80:
+        assert "✗ 0 s" in next(line for line in text.splitlines() if line.startswith("frontend "))
+        assert all(any(line.startswith(f"{name} ") for line in text.splitlines()) for name in demo.services)
+
+
 def test_the_screen_is_readable(whole: Overview) -> None:
-    text = "\n".join(terminal.lines(whole, coloured=False))
+    text = screen_of(whole)
     assert max(map(len, text.splitlines())) <= 160
     assert "\x1b" not in text
     assert "28 of 29 services are ready, 1 at 0, 28 never tested (flowmaster smoke)." in text
@@ -114,7 +138,7 @@ def test_one_finding_is_one_and_what_failed_is_no_more_than_tested(demo: Setting
     drifted = report(drift_of("NginxSite", "flowmaster"))
     whole = overview(demo, live(demo), drifted, Known(host=host(), tested=tested))
     assert lines_of(whole)["nginx"] == ("running; sites: flowmaster; 1 finding", False)
-    assert any("all tested, 1 failed." in line for line in terminal.lines(whole, coloured=False))
+    assert "all tested, 1 failed." in screen_of(whole)
 
 
 def test_the_picture_is_an_svg_with_every_service_once(demo: Settings, whole: Overview) -> None:
@@ -187,7 +211,7 @@ def test_the_picture_and_the_screen_in_the_documentation_are_what_the_commands_m
     assert {element.text for element in kept.iter()} >= set(demo.services)
     assert {(e.tag, *sorted(e.keys())) for e in kept.iter()} == {(e.tag, *sorted(e.keys())) for e in made.iter()}
     screen = screens.block(screens.README.read_text(), "status").splitlines()
-    today = list(terminal.lines(whole, coloured=False))
+    today = screen_of(whole).splitlines()
     assert screen[1].split() == today[1].split()
     assert [line.split()[0] for line in screen[2:32]] == [line.split()[0] for line in today[2:32]]
     assert [line[3:].split("  ")[0] for line in screen[33:39]] == [line[3:].split("  ")[0] for line in today[33:39]]
