@@ -6,12 +6,15 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from flowmaster.report.progress import progress
+
 if TYPE_CHECKING:
     from config.settings import Settings
     from flowmaster.adopt.adoption import Adoption
     from flowmaster.cluster.connection import Api
     from flowmaster.cluster.reader import LiveState
 
+KEPT = ("keep running", "")
 EPILOG = """\
 What cannot be proved to stay as it is, and what a controller keeps, is left as it is, with its reason.
 
@@ -56,10 +59,12 @@ def run(options: argparse.Namespace) -> int:
     settings = load.from_file(options.stack)
     how = Options(strict=options.strict, restart=frozenset(options.restart), take=frozenset(options.take))
     with connect(settings.stack.cluster) as api:
-        check_identity(settings, api)
-        live = take.read(api, settings.namespace)
+        with progress("reading the server"):
+            check_identity(settings, api)
+            live = take.read(api, settings.namespace)
         if options.only:
-            added = addition.prepare(api, settings, live, frozenset(options.only), how, load.ROOT)
+            with progress("proving that what is taken over stays as it is"):
+                added = addition.prepare(api, settings, live, frozenset(options.only), how, load.ROOT)
             if added is None:
                 print(f"nothing to do: {', '.join(options.only)} adopted already")
                 return 0
@@ -67,15 +72,16 @@ def run(options: argparse.Namespace) -> int:
         else:
             if settings.stack.adopted and not options.again and _is_adopted(api, settings, live):
                 return 0
-            adoption = take.prepare(api, settings, live, how)
+            with progress("proving that what is taken over stays as it is"):
+                adoption = take.prepare(api, settings, live, how)
     _show(adoption)
     if options.dry_run:
         for text in take.diffs(adoption, load.ROOT):
             print(text)
         print("\nnothing was written (--dry-run)")
         return 0
-    saved = take.carry_out(adoption, load.ROOT, _progress)
-    _progress("")
+    with progress("writing") as say:
+        saved = take.carry_out(adoption, load.ROOT, say)
     print(f"\nwritten: {load.stack_path(options.stack)}\n         {load.catalogue_path(adoption.settings.stack)}")
     print(f"backup:  {saved}\n         put it back with: uv run flowmaster restore {saved}")
     restarted = [proof.ref.name for proof in adoption.proofs if proof.restarts]
@@ -93,7 +99,8 @@ def _is_adopted(api: Api, settings: Settings, live: LiveState) -> bool:
     from flowmaster.adopt.errors import AdoptionError
 
     at = settings.stack.adopted.at if settings.stack.adopted else ""
-    proofs = take.as_configured(api, settings, live)
+    with progress("comparing with what is declared"):
+        proofs = take.as_configured(api, settings, live)
     if take.is_described(settings, proofs, live):
         print(f"nothing to do: adopted at {at}, all {len(proofs)} objects are as declared")
         return True
@@ -105,29 +112,21 @@ def _is_adopted(api: Api, settings: Settings, live: LiveState) -> bool:
     )
 
 
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def _show(adoption: Adoption) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from flowmaster.adopt.provable import grouped
+    from flowmaster.report import screen
 
-    console = Console(highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("object", "pods", "address", "changes"):
-        table.add_column(title, overflow="fold")
+    out = screen.console(sys.stdout)
+    heads: list[screen.Cell] = [[(title, "bold")] for title in ("object", "pods", "address", "changes")]
+    rows = [heads]
     for proof in sorted(adoption.proofs, key=lambda proof: (proof.holds, proof.ref)):
-        pods = "" if proof.ref.kind != "Deployment" else "[red]restart[/]" if proof.restarts else "keep running"
-        changes = proof.why
-        table.add_row(str(proof.ref), pods, proof.address, f"[red]{changes}[/]" if changes else "[green]none[/]")
-    console.print(table)
+        pods = ("", "") if proof.ref.kind != "Deployment" else ("restart", "red") if proof.restarts else KEPT
+        changes = (proof.why, "red") if proof.why else ("none", "green")
+        rows.append([[(str(proof.ref), "")], [pods], [(proof.address, "")], [changes]])
+    screen.show(out, [screen.table(rows)])
     description = adoption.description
     sites = adoption.sites.items()
-    for title, rows in (
+    for title, entries in (
         ("nginx: taken over as it stands, for want of a key", [(n, e) for n, s in sites for e in s.extras]),
         ("nginx: comments, which stay in the file and its backups", [(n, c) for n, s in sites for c in s.comments]),
         (
@@ -144,8 +143,8 @@ def _show(adoption: Adoption) -> None:
             [(s, ", ".join(v)) for s, v in description.sealed.items()],
         ),
     ):
-        if rows:
-            console.print(f"\n[bold]{title}[/]")
-            for ref, what in rows:
-                # whole lines, so that they can be searched
-                console.print(f"  {ref}: {what}", markup=False, soft_wrap=True)
+        if entries:
+            lines = [screen.text(f"  {ref}: {what}") for ref, what in entries]
+            screen.show(out, ["", screen.text(title, "bold")])
+            # whole lines, so that they can be searched
+            screen.show(out, lines, whole=True)

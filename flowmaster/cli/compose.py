@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from flowmaster.report.progress import progress
+
 if TYPE_CHECKING:
     from config.compose import ComposeProject, ComposeSource
     from config.settings import Settings
@@ -48,10 +50,11 @@ def run(options: argparse.Namespace) -> int:
     settings = load.from_file(options.stack)
     project = _project(settings, options.project, options.folder)
     _check_phase(options.project, project)
-    with connect(settings.stack.cluster) as api:
+    with connect(settings.stack.cluster) as api, progress("reading the server") as say:
         check_identity(settings, api)
         hosts = external_hosts(api, settings)
-    read = _read(access(settings.stack.host), options.project, project.folder)
+        say(f"reading project {options.project}")
+        read = _read(access(settings.stack.host), options.project, project.folder)
     target = target_of(settings, hosts, str(read.get("node_address") or ""))
     source, secrets, differences = _source(read, target)
     translation = translate(options.project, _with(project, source, secrets), target)
@@ -63,8 +66,8 @@ def run(options: argparse.Namespace) -> int:
     if record.is_written(project, source, secrets):
         print("\nnothing to do: the stack says all of this already")
         return 0
-    path = record.write_source(options.stack, options.project, project.folder, source, secrets, load.ROOT, _progress)
-    _progress("")
+    with progress("writing") as say:
+        path = record.write_source(options.stack, options.project, project.folder, source, secrets, load.ROOT, say)
     print(f"\nwritten: {path}")
     print(f"next:    set flowmaster:compose.{options.project}.phase to shadow, then `pulumi preview`")
     return 0
@@ -120,11 +123,6 @@ def _with(project: ComposeProject, source: ComposeSource, secrets: Mapping[str, 
     return project.model_copy(update={"source": source, "sealed": sealed})
 
 
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def _refuse(name: str, translation: Translation) -> None:
     from config.errors import ConfigError
 
@@ -136,20 +134,16 @@ def _refuse(name: str, translation: Translation) -> None:
 
 
 def _show(translation: Translation, source: ComposeSource, differences: tuple[str, ...], everything: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from flowmaster.report import screen
 
-    console = Console(highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("in the compose file", overflow="fold")
-    table.add_column("in the cluster", overflow="fold")
+    out = screen.console(sys.stdout)
+    heads: list[screen.Cell] = [[("in the compose file", "bold")], [("in the cluster", "bold")]]
     shown = [entry for entry in translation.results if everything or not entry.what.startswith("nothing")]
-    for entry in shown:
-        table.add_row(entry.key, entry.what)
-    console.print(table)
+    rows: list[list[screen.Cell]] = [[[(entry.key, "")], [(entry.what, "")]] for entry in shown]
+    screen.show(out, [screen.table([heads, *rows])])
     hidden = len(translation.results) - len(shown)
     if hidden:
-        console.print(f"and {hidden} keys that mean nothing to a cluster (--all)")
+        screen.show(out, [screen.text(f"and {hidden} keys that mean nothing to a cluster (--all)")])
     sections: list[tuple[str, list[str]]] = [
         ("images, which go into the cluster's registry", [f"{n}: {i.docker}" for n, i in translation.images.items()]),
         ("data, which is copied", _lines_of_volumes(translation, source)),
@@ -163,9 +157,7 @@ def _show(translation: Translation, source: ComposeSource, differences: tuple[st
     ]
     for title, lines in sections:
         if lines:
-            console.print(f"\n[bold]{title}[/]")
-            for line in lines:
-                console.print(f"  {line}", markup=False)
+            screen.show(out, ["", screen.text(title, "bold"), *(screen.text(f"  {line}") for line in lines)])
 
 
 def _lines_of_volumes(translation: Translation, source: ComposeSource) -> list[str]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from flowmaster.report.progress import progress
+
 if TYPE_CHECKING:
     from config.settings import Settings
     from flowmaster.cluster.connection import Api
@@ -64,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
     host = source.start(settings)
     with _connected(settings) as api:
         if options.watch is None:
-            report = _look(options, settings, api, host)
+            with progress("reading the server", lines=False):
+                report = _look(options, settings, api, host)
             _show(options, report)
             return int(report.exit_code)
         return _watch(options, settings, api, host)

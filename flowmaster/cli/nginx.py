@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from flowmaster.report.progress import progress
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
@@ -21,7 +23,8 @@ def run(options: argparse.Namespace) -> int:
     proxy = settings.stack.reverse_proxy
     asleep = {name for name in settings.services if settings.release(name).replicas == 0}
     asked = [check for site in (proxy.sites.values() if proxy else ()) for check in checks(site, asleep)]
-    problems = nginx.check(access(settings.stack.host), asked, options.patience)
+    with progress("asking nginx"):
+        problems = nginx.check(access(settings.stack.host), asked, options.patience)
     for line in problems:
         print(f"✗ {line}")
     if not problems:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from flowmaster.report.progress import progress
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
@@ -19,8 +21,15 @@ def run(options: argparse.Namespace) -> int:
     from flowmaster.drift.preflight import check_identity
 
     settings = load.from_file(options.stack)
-    with connect(settings.stack.cluster) as api:
-        check_identity(settings, api)
-        for ref, done in backup.restore(api, settings, options.file):
-            print(f"{ref}: {done}")
+    lines: list[str] = []
+    try:
+        with connect(settings.stack.cluster) as api, progress("reading the backup") as say:
+            check_identity(settings, api)
+            for ref, done in backup.restore(api, settings, options.file):
+                lines.append(f"{ref}: {done}")
+                say(lines[-1])
+    finally:
+        # what was put back before it failed is said, too
+        for line in lines:
+            print(line)
     return 0

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from flowmaster.report.progress import progress
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
@@ -25,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     settings = load.from_file(options.stack)
     host = settings.stack.host
     server = host_name(access(host, settings.environ)) if settings.stack.reverse_proxy else host.address
-    with connect(settings.stack.cluster) as api:
+    with connect(settings.stack.cluster) as api, progress("asking every service"):
         answers = smoke.ask_all(settings, api, server)
     width = max(len(answer.service) for answer in answers)
     for answer in answers:

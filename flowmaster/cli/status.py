@@ -13,6 +13,7 @@ from config.settings import Settings
 from flowmaster.cluster.reader import LiveState
 from flowmaster.drift.engine import Report
 from flowmaster.drift.overview import Known, Overview
+from flowmaster.report.progress import progress
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
@@ -54,7 +55,9 @@ def look(settings: Settings) -> Seen:
     from flowmaster.render.manifests import manifests
 
     host = source.start(settings, containers=True)
-    with connect(settings.stack.cluster) as api, ThreadPoolExecutor(2) as pool:
+    waiting = progress("reading the server", lines=False)
+    # not before it is connected: a credential helper may have to ask somebody
+    with connect(settings.stack.cluster) as api, waiting, ThreadPoolExecutor(2) as pool:
         measuring = pool.submit(memory, api, settings.namespace)
         reading = pool.submit(reader.read, api, settings.namespace)
         declared = [dict(body) for body in manifests(settings)]

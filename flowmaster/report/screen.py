@@ -40,11 +40,14 @@ def console(stream: IO[str]) -> Console:
     )
 
 
-def show(out: Console, parts: Iterable[RenderableType]) -> None:
-    """Print one part after the other, each on lines of its own, without blanks at the ends of lines."""
+def show(out: Console, parts: Iterable[RenderableType], *, whole: bool = False) -> None:
+    """Print one part after the other, each on lines of its own, without blanks at the ends of lines.
+
+    :param whole: whether lines are left whole, however long they are.
+    """
     with out.capture() as capture:
         for part in parts:
-            out.print(part)
+            out.print(part, soft_wrap=whole)
     out.file.write("".join(f"{line.rstrip()}\n" for line in capture.get().removesuffix("\n").split("\n")))
 
 
