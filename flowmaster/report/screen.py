@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -68,6 +69,17 @@ def table(rows: Iterable[Sequence[Cell]], widths: Sequence[int] | None = None, *
     return found
 
 
+def rows(cells: Iterable[Sequence[Cell]], widths: Sequence[int]) -> Iterator[RenderableType]:
+    """The same as :func:`table` of given widths, row by row: a row that fits is one text, which takes a fifth."""
+    for row in cells:
+        taken = [columns(cell) for cell in row]
+        if any(found > width for found, width in zip(taken, widths, strict=False)):
+            yield table([row], widths)
+            continue
+        blanks = [width - found + GAP for found, width in zip(taken, widths, strict=False)]
+        yield text([span for cell, blank in zip(row, blanks, strict=True) for span in (*cell, (" " * blank, ""))][:-1])
+
+
 def columns(cell: Cell | str) -> int:
     """How many columns of a terminal the text takes."""
-    return text(cell).cell_len
+    return cell_len(cell) if isinstance(cell, str) else sum(cell_len(part) for part, _ in cell)

@@ -40,7 +40,8 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
     for ref, findings in _by_object(report.findings):
         yield ""
         yield screen.text(str(ref), "bold")
-        yield screen.table((row for finding in findings for row in _rows(finding, report, widths)), (_CLASS, *widths))
+        rows = (row for finding in findings for row in _rows(finding, report, widths))
+        yield from screen.rows(rows, (_CLASS, *widths))
     yield ""
     for note in report.notes:
         yield screen.text(note, "dim")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import select
 import threading
 import time
 
@@ -62,11 +63,15 @@ def test_a_terminal_has_a_line_that_goes_again(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     master, slave = pty.openpty()
+    seen = ""
     with os.fdopen(slave, "w") as stream:
         with progress("reading [web]", stream=stream):
-            time.sleep(0.5)
+            while "reading [web]" not in seen:
+                assert select.select([master], [], [], 30)[0], seen
+                seen += os.read(master, 65536).decode()
         stream.flush()
-        seen = os.read(master, 65536).decode()
+        while select.select([master], [], [], 0.2)[0]:
+            seen += os.read(master, 65536).decode()
     os.close(master)
     assert "reading [web]" in seen
     # the line is erased, and the cursor shown again

@@ -12,7 +12,7 @@ import pytest
 
 from flowmaster.drift.engine import Report
 from flowmaster.heal.approval import changes
-from flowmaster.report import as_json, markdown, summary, terminal
+from flowmaster.report import as_json, markdown, screen, summary, terminal
 from flowmaster.report.values import brief, line
 from tests.unit.drift.server import CONTAINER, NOW, Server, named
 
@@ -53,6 +53,17 @@ def test_the_terminal_keeps_to_its_width(server: Server, monkeypatch: pytest.Mon
     text = shown(server.report(), monkeypatch, width)
     assert max(len(row.rstrip()) for row in text.splitlines()) <= width
     assert "kubectl-set" in text
+
+
+def test_a_row_that_fits_is_laid_out_as_one_that_does_not() -> None:
+    row: list[screen.Cell] = [[("a", "")], [("日本", "dim"), (" b", "")], [], [("c", "")]]
+    for cells in (row, row[:2]):
+        shown = []
+        for part in ([screen.table([cells], (3, 9, 2, 4))], screen.rows([cells], (3, 9, 2, 4))):
+            stream = io.StringIO()
+            screen.show(screen.console(stream), part)
+            shown.append(stream.getvalue())
+        assert shown[0] == shown[1]
 
 
 def test_an_object_with_several_findings_is_named_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
