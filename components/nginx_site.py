@@ -83,16 +83,16 @@ class _Stack:
 
 def _made(props: Props) -> Props:
     from flowmaster.host import nginx, nginx_tree
+    from flowmaster.host.connection import Session
 
-    access = _Stack.access()
     name, content = props["site"], props["content"]
-    found = nginx.read(access, [name]).site(name)
-    live = found.content if found is not None else None
-    # what says the same in other words stays as it is
-    kept = live if live is not None and nginx_tree.same(live, content) else content
-    outcome = nginx.write_site(
-        access, name, kept, props["checks"], mode=props["mode"], expected=found.sha256 if found is not None else None
-    )
+    with Session(_Stack.access()) as server:
+        found = nginx.read(server, [name]).site(name)
+        live = found.content if found is not None else None
+        # what says the same in other words stays as it is
+        kept = live if live is not None and nginx_tree.same(live, content) else content
+        expected = found.sha256 if found is not None else None
+        outcome = nginx.write_site(server, name, kept, props["checks"], mode=props["mode"], expected=expected)
     for line in outcome.failing:
         pulumi.log.warn(f"nginx serves the site {name}, but its location {line}, as before this update")
     return {**props, "content": nginx_tree.readable(kept)}

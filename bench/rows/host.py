@@ -14,7 +14,7 @@ from bench.stack import NAME
 from config import load
 from config.read_yaml import read_yaml
 
-TARGET = 1.0
+TARGET = 1.1
 _SITE = "/etc/nginx/sites-enabled/flowmaster"
 
 

@@ -139,9 +139,10 @@ def start(settings: Settings, *, containers: bool = False) -> HostSource | None:
 def _ask(settings: Settings, projects: Mapping[str, DesiredProject]) -> Mapping[str, Json]:
     from flowmaster.host import docker
     from flowmaster.host.access import access
+    from flowmaster.host.connection import Session
 
-    server = access(settings.stack.host)
-    return {name: docker.read_state(server, name, project.settings.folder) for name, project in projects.items()}
+    with Session(access(settings.stack.host)) as server:
+        return {name: docker.read_state(server, name, project.settings.folder) for name, project in projects.items()}
 
 
 def _read(settings: Settings, further: list[str], containers: bool) -> HostState:

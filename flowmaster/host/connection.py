@@ -28,12 +28,14 @@ COMMAND = f"exec sh -c {shlex.quote(_AS_ROOT)}"
 """The same as root, whatever the login shell is, and with messages in English, which are read here."""
 
 
-def ask(access: Access, request: Mapping[str, Any]) -> Any:
-    """The server's answer to a request of :mod:`flowmaster.host.remote`.
+def ask(server: Access | Session, request: Mapping[str, Any]) -> Any:
+    """The server's answer to a request of :mod:`flowmaster.host.remote`, over a connection of its own or an open one.
 
     :raises HostError: where the server cannot be asked, or refuses; the latter with its `stage`.
     """
-    with Session(access) as session:
+    if isinstance(server, Session):
+        return server.ask(request)
+    with Session(server) as session:
         return session.ask(request)
 
 
@@ -50,6 +52,11 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def address(self) -> str:
+        """Where the server is, as the stack says it."""
+        return self.access.address
 
     def close(self) -> None:
         """End it; the next request begins another one."""

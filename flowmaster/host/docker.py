@@ -40,12 +40,12 @@ def read_project(access: Access, name: str, folder: str) -> Json:
     return answer
 
 
-def read_state(access: Access, name: str, folder: str) -> Json:
+def read_state(server: Access | Session, name: str, folder: str) -> Json:
     """How a project is: `journal`, `containers`, `files`, `rules`, `problem`. Changes nothing; holds secrets.
 
     :raises flowmaster.host.errors.HostError: where it cannot be read.
     """
-    answer: Json = _ask(access, name, "state", folder=folder)
+    answer: Json = _ask(server, name, "state", folder=folder)
     return answer
 
 
@@ -67,10 +67,10 @@ def answers_http(address: str, port: int, patience: float = 5.0) -> bool:
             connection.close()
 
 
-def _ask(access: Access, project: str, do: str, **more: Any) -> Any:
+def _ask(server: Access | Session, project: str, do: str, **more: Any) -> Any:
     request = {"verb": "compose", "do": do, "project": project, **more}
     policy.check_request(request)
-    return ask(access, request)
+    return ask(server, request)
 
 
 class Run:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowmaster.host import policy
 from flowmaster.host.access import Access
-from flowmaster.host.connection import ask
+from flowmaster.host.connection import Session, ask
 
 if TYPE_CHECKING:
     from flowmaster.render.nginx import Check
@@ -106,18 +106,20 @@ def is_plane(container: Container) -> bool:
     return container.project.startswith("plane") or container.name.startswith("plane")
 
 
-def read(access: Access, sites: Sequence[str], ports: Sequence[int] = (80,), *, containers: bool = False) -> HostState:
+def read(
+    server: Access | Session, sites: Sequence[str], ports: Sequence[int] = (80,), *, containers: bool = False
+) -> HostState:
     """Everything that is to be known of the server: one connection, one request.
 
     :raises flowmaster.host.errors.HostError: where it cannot be read.
     """
     request = {"verb": "read", "sites": list(sites), "ports": list(ports), "containers": containers}
     policy.check_request(request)
-    return _state(access.address, ask(access, request))
+    return _state(server.address, ask(server, request))
 
 
 def write_site(
-    access: Access,
+    server: Access | Session,
     name: str,
     content: str,
     checks: Sequence[Check | Mapping[str, Any]] = (),
@@ -130,7 +132,7 @@ def write_site(
     :raises flowmaster.host.errors.HostError: in nginx's own words; the old configuration is then in place and served.
     """
     asked = [dict(check) if isinstance(check, Mapping) else asdict(check) for check in checks]
-    return _change(access, {"name": name, "content": content, "checks": asked, **how})
+    return _change(server, {"name": name, "content": content, "checks": asked, **how})
 
 
 def check(access: Access, checks: Sequence[Check], patience: float = 15.0) -> list[str]:
@@ -156,10 +158,10 @@ def remove_site(access: Access, name: str) -> Outcome:
     return _change(access, {"name": name, "content": None})
 
 
-def _change(access: Access, request: Mapping[str, Any]) -> Outcome:
+def _change(server: Access | Session, request: Mapping[str, Any]) -> Outcome:
     whole = {"verb": "change", **request}
     policy.check_request(whole)
-    answer = ask(access, whole)
+    answer = ask(server, whole)
     failing = tuple(f"{entry['path']} {entry['words']}" for entry in answer["failing"])
     return Outcome(answer["changed"], answer["reloaded"], failing)
 
