@@ -108,11 +108,12 @@ def _of_the_host_key(access: Access, said: str) -> HostError | None:
             f"ask its owner for /etc/ssh/ssh_host_ed25519_key.pub, then set host.hostKey, or export {PUBLIC_KEY}, "
             "or compare it when you log in once by hand",
         )
-    if "Host key verification failed" in said:
+    if "Host key verification failed." in said:
+        # ssh says no more where it would have asked, as on the way through a jump host that it does not know
         return HostKeyError(
-            f"{access.address} is not reached: {last_line(said)}",
+            f"{access.address} is not reached: Host key verification failed.",
             "nothing was sent to it",
-            "log in once by hand (ssh): a jump host of ssh_config may not be known here",
+            f"log in once by hand (ssh {access.address}): a jump host of ssh_config may not be known here",
         )
     if bad := _BAD_TYPE.search(said):
         return HostKeyError(

@@ -124,6 +124,10 @@ def test_a_change_goes_through_a_jump_host(server: Server, gate: Gate, configure
     configure(behind + jump(server, make_key(tmp_path / "other"), tmp_path))
     with pytest.raises(HostKeyError, match=r"HOST KEY CHANGED: \S*2222 has SHA256:.* but known_hosts has another"):
         beyond.state()
+    configure(behind + jump(server, gate.host_key, tmp_path))
+    (tmp_path / "known_gate").write_text("")
+    with pytest.raises(HostKeyError, match="demo-server is not reached: Host key verification failed"):
+        beyond.state()
     configure(behind + jump(server, gate.host_key, tmp_path, port=2))
     with pytest.raises(HostUnreachableError, match=r"demo-server does not .* connection refused .* port 2: "):
         beyond.state()

@@ -45,7 +45,12 @@ CASES = [
     ),
     (PINNED, UNKNOWN.format("RSA", "gate"), HostKeyError, "the host key of gate is not known"),
     (KNOWN, UNKNOWN.format("RSA", "[demo]:2222"), HostKeyError, "the host key of [demo]:2222 is not known"),
-    (KNOWN, "Host key verification failed.\n", HostKeyError, "demo is not reached: Host key verification failed."),
+    (
+        PINNED,
+        "Host key verification failed.\nConnection closed by UNKNOWN port 65535\n",
+        HostKeyError,
+        "demo is not reached: Host key verification failed.\n",
+    ),
     (
         PINNED,
         "Unable to negotiate with 10.0.0.1 port 22: no matching host key type found. Their offer: ssh-rsa\r\n",
