@@ -23,7 +23,6 @@ SOURCES = Path(__file__).parent / "go"
 GO_FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false")
 LINKER_FLAGS = ("-s", "-w")
 _POLL = 0.5
-_HASHED = ("go.mod", "go.sum", "main.go")
 
 
 def cache_root() -> Path:
@@ -44,11 +43,11 @@ def key(program: Program, sources: Path = SOURCES) -> str:
     digest = hashlib.sha256()
     digest.update(repr((program, GO_FLAGS, LINKER_FLAGS, platform.system(), platform.machine())).encode())
     for build in program.builds:
-        for name in _HASHED:
+        for name in ("go.mod", "go.sum", *build.sources):
             file = sources / build.folder / name
             if file.is_file():
                 digest.update(f"{build.folder}/{name}\0".encode() + file.read_bytes())
-            elif name != "main.go":
+            else:
                 raise ToolError(f"{file} is missing: this clone is not complete; `git status` shows what was removed")
         for patch in build.patches:
             digest.update(repr(patch).encode() + (sources / build.folder / patch.file).read_bytes())

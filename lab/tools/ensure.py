@@ -31,7 +31,8 @@ def ensure(groups: tuple[Group, ...], progress: Progress, meanwhile: Meanwhile |
     """
     lacking = plugins.missing() if Group.PULUMI in groups else ()
     programs = (*places.wanted(groups), *(program for program in lacking if official.plugin(program) is None))
-    missing = tuple(program for program in programs if not cache.is_there(program))
+    missing = [program for program in programs if not cache.is_there(program)]
+    missing.sort(key=lambda program: program.group is not Group.TWIN)
     if not missing and not lacking:
         if meanwhile:
             meanwhile.alone()

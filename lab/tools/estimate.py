@@ -20,12 +20,12 @@ class Cost:
 
 
 COSTS = {
-    "kubernetes": Cost(560, 2700),
-    "docker-compose": Cost(200, 1250),
+    "kubernetes": Cost(520, 2700),
+    "docker-compose": Cost(170, 1250),
     "coredns": Cost(100, 720),
-    "pulumi": Cost(560, 1900),
-    "pulumi-resource-kubernetes": Cost(420, 1720),
-    "pulumi-resource-command": Cost(60, 600),
+    "pulumi": Cost(320, 1900),
+    "pulumi-resource-kubernetes": Cost(340, 1650),
+    "pulumi-resource-command": Cost(20, 30),
     "kwok": Cost(150, 1200),
     "kapp": Cost(120, 1000),
 }
@@ -61,5 +61,5 @@ class Estimate:
 
 
 def minutes(seconds: float) -> str:
-    """Return a time as people say it: `9 min`, `under a minute`."""
-    return f"{round(seconds / 60)} min" if seconds >= 60 else "under a minute"
+    """Return a time as people say it: `about 9 min`, `under a minute`."""
+    return f"about {round(seconds / 60)} min" if seconds >= 60 else "under a minute"

@@ -85,6 +85,7 @@ class Builder:
         self._progress = progress
         self._running: set[subprocess.Popen[str]] = set()
         self._compiled: Counter[str] = Counter()
+        self._turns: dict[str, threading.Lock] = {}
         self._stopped = False
         self._guard = threading.Lock()
 
@@ -109,6 +110,13 @@ class Builder:
         Raises:
             ToolError: a module's checksum is wrong, a download or the compiler failed.
         """
+        with self._guard:
+            turn = self._turns.setdefault(build.folder, threading.Lock())
+        # what two builds of one go.mod have in common they would both compile, were they to go on at the same time
+        with turn:
+            self._build(program, build, scratch, into)
+
+    def _build(self, program: Program, build: GoBuild, scratch: Path, into: Path) -> None:
         shutil.copytree(SOURCES / build.folder, scratch)
         for patch in build.patches:
             self._patch(program, patch, scratch)
@@ -117,7 +125,7 @@ class Builder:
             content = source.read_bytes()
             if file.schema_version:
                 content = json.dumps({**json.loads(content), "version": file.schema_version}).encode()
-            (scratch / file.name).write_bytes(content)
+            (scratch / build.package / file.name).write_bytes(content)
         stamps = [part for variable, value in build.stamps for part in ("-X", f"{variable}={value}")]
         linker = " ".join((*LINKER_FLAGS, *stamps))
         output = str(into / build.output)

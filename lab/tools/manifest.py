@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePosixPath
 
 from lab.tools.errors import ToolError
 
@@ -78,6 +79,13 @@ class GoBuild:
     """Executable scripts put beside the binary."""
     patches: tuple[Patch, ...] = field(default=(), repr=False)
     """At most one a module. The key of the cache counts them in where there are any, and only there."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The project's own Go files of this build, in its folder; none where a module's package is built as it is."""
+        if not self.package.startswith("."):
+            return ()
+        return (str(PurePosixPath(self.package, "main.go")),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +183,9 @@ PROGRAMS: tuple[Program, ...] = (
         plugin="kubernetes",
         builds=(
             GoBuild(
-                folder="pulumi-resource-kubernetes",
+                folder="pulumi-plugins",
                 output="pulumi-resource-kubernetes",
+                package="./kubernetes",
                 stamps=((f"{_PROVIDER}/pkg/version.Version", PROVIDER),),
                 # With the generated file the build takes twice as long.
                 patches=(
@@ -202,13 +211,14 @@ PROGRAMS: tuple[Program, ...] = (
             ),
         ),
     ),
-    # Not in the module proxy in any version: what the project relies on of it stands in its folder.
+    # Not in the module proxy in any version: what the project relies on of it stands in its folder. One go.mod for both
+    # plugins: what they have in common is compiled once.
     Program(
         name="pulumi-resource-command",
         version="1.2.1",
         group=Group.PULUMI,
         plugin="command",
-        builds=(GoBuild(folder="pulumi-resource-command", output="pulumi-resource-command"),),
+        builds=(GoBuild(folder="pulumi-plugins", output="pulumi-resource-command", package="./command"),),
     ),
     Program(
         name="coredns",

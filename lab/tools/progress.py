@@ -57,7 +57,7 @@ class Progress:
                 self._estimate.expect(program)
             left = self._estimate.left()
         self.say(
-            f"compiling {_names(builds)}, which cannot be downloaded here: about {minutes(left)} "
+            f"compiling {_names(builds)}, which cannot be downloaded here: {minutes(left)} "
             f"of {self._estimate.cores} idle cores, the first time only"
         )
 
@@ -100,7 +100,7 @@ class Progress:
         if not self._building:
             return self._stamped(doing)
         left = self._estimate.left(time.monotonic() - self._begun)
-        return self._stamped(f"about {minutes(left)} left: {doing}")
+        return self._stamped(f"{minutes(left)} left: {doing}")
 
     def _paint(self) -> None:
         while not self._closed.wait(0.5 if self._terminal else QUIET_INTERVAL):

@@ -75,7 +75,7 @@ def test_a_program_is_never_said_to_be_done_before_it_is() -> None:
     assert left.compiled("coredns", 10 * COSTS["coredns"].packages) < 1
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(20, "under a minute"), (60, "1 min"), (631, "11 min")])
+@pytest.mark.parametrize(("seconds", "said"), [(20, "under a minute"), (60, "about 1 min"), (631, "about 11 min")])
 def test_times_are_said_as_people_say_them(seconds: float, said: str) -> None:
     assert minutes(seconds) == said
 
@@ -126,6 +126,18 @@ def test_what_needs_the_twin_alone_begins_while_pulumi_is_compiled(
     assert said.index("the twin is up") < next(n for n, line in enumerate(said) if line.startswith(COMMAND.name))
     assert cache.is_there(COREDNS)
     assert cache.is_there(COMMAND)
+
+
+def test_what_the_twin_needs_comes_first(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(places, "wanted", lambda *_: PROGRAMS)
+    monkeypatch.setattr(plugins, "missing", lambda: ())
+    monkeypatch.setattr(ensure, "provide", lambda missing, *_: asked.extend(program.group for program in missing))
+    with Progress() as progress:
+        ensure.ensure((Group.PULUMI, Group.TWIN, Group.BENCH), progress)
+    assert len(asked) == len(PROGRAMS)
+    assert asked[:3] == [Group.TWIN] * 3
+    assert Group.TWIN not in asked[3:]
 
 
 def test_where_everything_is_there_it_runs_at_once(

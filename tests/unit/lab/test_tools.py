@@ -18,8 +18,9 @@ from lab.tools.manifest import PROGRAMS, Group, Program
 from lab.tools.progress import Progress
 from lab.tools.versions import Version
 
-PULUMI, PLUGIN, COMMAND, KAPP = (
-    manifest.program_of(name) for name in ("pulumi", "pulumi-resource-kubernetes", "pulumi-resource-command", "kapp")
+PULUMI, PLUGIN, COMMAND, KAPP, COREDNS = (
+    manifest.program_of(name)
+    for name in ("pulumi", "pulumi-resource-kubernetes", "pulumi-resource-command", "kapp", "coredns")
 )
 COMPILER = r"""#!/bin/sh
 # Stands for go: counts its builds, fails where FAKE_GO_FAILS is set.
@@ -125,7 +126,8 @@ def test_every_program_has_its_pinned_modules() -> None:
         for build in program.builds:
             folder = cache.SOURCES / build.folder
             assert (folder / "go.mod").is_file()
-            assert (folder / "main.go").is_file() == (build.package == "."), build
+            assert all((folder / name).is_file() for name in build.sources), build
+            assert bool(build.sources) == bool(list(folder.rglob("main.go"))), build
             sums = (folder / "go.sum").read_text()
             modules = [file.module for file in (*build.embed, *build.beside)]
             assert all(f"{module} v" in sums for module in modules), "a file would come out of an unverified module"
@@ -135,16 +137,16 @@ def test_every_program_has_its_pinned_modules() -> None:
 
 def test_the_key_follows_every_input(tmp_path: Path) -> None:
     for name in ("go.mod", "go.sum", "main.go"):
-        (tmp_path / "kapp").mkdir(exist_ok=True)
-        (tmp_path / "kapp" / name).write_text("one\n")
-    keys = [cache.key(KAPP, tmp_path), cache.key(KAPP, tmp_path)]
+        (tmp_path / "coredns").mkdir(exist_ok=True)
+        (tmp_path / "coredns" / name).write_text("one\n")
+    keys = [cache.key(COREDNS, tmp_path), cache.key(COREDNS, tmp_path)]
     assert keys[0] == keys[1]
     for name in ("go.mod", "go.sum", "main.go"):
-        (tmp_path / "kapp" / name).write_text("two\n")
-        keys.append(cache.key(KAPP, tmp_path))
-    keys.append(cache.key(replace(KAPP, builds=(replace(KAPP.builds[0], stamps=(("x.y", "z"),)),)), tmp_path))
+        (tmp_path / "coredns" / name).write_text("two\n")
+        keys.append(cache.key(COREDNS, tmp_path))
+    keys.append(cache.key(replace(COREDNS, builds=(replace(COREDNS.builds[0], stamps=(("x.y", "z"),)),)), tmp_path))
     assert len(set(keys)) == 5
-    assert all(key.startswith(f"{KAPP.version}-") for key in keys)
+    assert all(key.startswith(f"{COREDNS.version}-") for key in keys)
 
 
 def test_a_clone_without_go_sum_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-module flowmaster/tools/pulumi-resource-kubernetes
+module flowmaster/tools/pulumi-plugins
 
 go 1.26.6
 
@@ -141,6 +141,7 @@ require (
 	github.com/pulumi/appdash v0.0.0-20231130102222-75f619a67231 // indirect
 	github.com/pulumi/cloud-ready-checks v1.3.0 // indirect
 	github.com/pulumi/esc v0.21.0 // indirect
+	github.com/pulumi/pulumi-go-provider v1.1.2
 	github.com/pulumi/pulumi-kubernetes/sdk/v4 v4.25.0 // indirect
 	github.com/pulumi/pulumi/pkg/v3 v3.215.0 // indirect
 	github.com/rivo/uniseg v0.4.4 // indirect
