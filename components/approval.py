@@ -19,7 +19,7 @@ import pulumi
 from config.errors import UserError
 from config.settings import Settings
 from flowmaster.drift.engine import Report
-from flowmaster.heal import approval as comparison
+from flowmaster.heal.approval import changes_since
 from flowmaster.report import as_json
 
 VARIABLE = "FLOWMASTER_APPROVED"
@@ -52,7 +52,7 @@ def check(settings: Settings, report: Report) -> None:
     path.unlink(missing_ok=True)
     if approved is None:
         return
-    changes = comparison.changes(approved, as_json.document(report))
+    changes = changes_since(approved, as_json.document(report))
     if changes:
         more = f"; and {len(changes) - _NAMED} more" if changes[_NAMED:] else ""
         raise ApprovalError(

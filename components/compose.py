@@ -28,6 +28,6 @@ def compose_projects(server: Server, flowmaster: FlowMaster, opts: pulumi.Resour
     return [of_server(server, declared, flowmaster, opts) for declared in server.host.projects.values()]
 
 
-def settled(projects: Sequence[ComposeProject]) -> list[pulumi.Output[Any]]:
+def phase_outputs(projects: Sequence[ComposeProject]) -> list[pulumi.Output[Any]]:
     """Known once each project is where it is to be."""
-    return [output for project in projects for output in project.settled]
+    return [output for project in projects for output in project.outputs]

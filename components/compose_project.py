@@ -71,7 +71,7 @@ class ComposeProject(Component):
         self.register_outputs({"phase": str(args.declared.phase)})
 
     @property
-    def settled(self) -> list[pulumi.Output[Any]]:
+    def outputs(self) -> list[pulumi.Output[Any]]:
         """Known once the project is where it is to be."""
         return [self.phase.phase, *([self.site.content] if self.site else [])]
 

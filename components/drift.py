@@ -22,7 +22,7 @@ import pulumi
 
 from components import approval
 from components.kubernetes import hidden
-from components.takeover import say as say_taken_over
+from components.takeover import report_adoptions
 from config.errors import UserError
 from config.settings import Settings
 from flowmaster.adopt.proof import Proof, taken_over
@@ -36,7 +36,7 @@ from flowmaster.cluster.writes import Step, carry_out
 from flowmaster.compare.finding import FindingClass, ObjectRef
 from flowmaster.compose.desired import CLUSTER_SCOPED_KINDS as UNREAD
 from flowmaster.drift import engine, health, last_applied
-from flowmaster.drift import host as source
+from flowmaster.drift.host import HostSource, start_reading
 from flowmaster.drift.objects import reference
 from flowmaster.drift.preflight import check_identity, check_images
 from flowmaster.heal import takeover
@@ -64,13 +64,13 @@ class Server:
     """Whether those that are taken over, and have pods or an address, stay as they are."""
     ill: Mapping[str, Body] = field(default_factory=dict)
     """The Deployments, as they were, whose pods did not run already before."""
-    host: source.HostSource | None = None
+    host: HostSource | None = None
     """The look at the machine itself, where the stack has anything on it."""
     _resources: dict[ObjectRef, pulumi.Resource] = field(default_factory=dict)
     _hook: pulumi.ResourceHook | None = None
     _takeover: pulumi.ResourceHook | None = None
 
-    def undo_drift(self) -> None:
+    def heal_drift(self) -> None:
         """Make every resource registered from now on show, and undo, the drift of its object."""
         if not self.plan.empty:
             self._hook = pulumi.ResourceHook("undo-drift", self._undo)
@@ -78,14 +78,14 @@ class Server:
             self._takeover = pulumi.ResourceHook("take-over", self._take_over)
         pulumi.runtime.register_stack_transformation(self._transform)
 
-    def say(self) -> None:
+    def report_findings(self) -> None:
         """Show the findings, a line each, with the resources that they are about.
 
         What the program changed is left out where Pulumi shows that itself.
         """
-        say_taken_over(self.adopted, self.report.findings, self.proofs, self._resources)
+        report_adoptions(self.adopted, self.report.findings, self.proofs, self._resources)
         for finding in self.report.findings:
-            if finding.cls is FindingClass.PENDING and not self.plan.settles(finding):
+            if finding.cls is FindingClass.PENDING and not self.plan.covers(finding):
                 continue
             pulumi.log.warn(line(finding, self.report.taken), self._resources.get(finding.object))
 
@@ -139,7 +139,7 @@ class Server:
 
     def _forget_last_applied(self, ref: ObjectRef) -> None:
         with connect(self.settings.stack.cluster) as api:
-            takeover.forget_last_applied(api, ref)
+            takeover.remove_last_applied(api, ref)
 
     async def _undo(self, args: pulumi.ResourceHookArgs) -> None:
         await _aside(self._undo_now, args.type, dict(args.new_inputs or {}))
@@ -159,7 +159,7 @@ async def _aside(work: Callable[..., None], *arguments: object) -> None:
     await asyncio.get_running_loop().run_in_executor(_THREADS, work, *arguments)
 
 
-def look(settings: Settings) -> Server:
+def read_server(settings: Settings) -> Server:
     """Read the server, refuse to go on where an update could not succeed, and plan what is to be undone.
 
     :raises UserError: where the API server cannot be reached or is another one than the stack's, an image is not in
@@ -167,7 +167,7 @@ def look(settings: Settings) -> Server:
     """
     from flowmaster.render.manifests import manifests
 
-    host = source.start(settings, containers=not pulumi.runtime.is_dry_run())
+    host = start_reading(settings, containers=not pulumi.runtime.is_dry_run())
     declared = [dict(body) for body in manifests(settings)]
     with connect(settings.stack.cluster) as api:
         live = reader.read(api, settings.namespace)
@@ -185,7 +185,7 @@ def look(settings: Settings) -> Server:
 
 
 def compare(
-    settings: Settings, api: Api, live: reader.LiveState, declared: list[Body], host: source.HostSource | None = None
+    settings: Settings, api: Api, live: reader.LiveState, declared: list[Body], host: HostSource | None = None
 ) -> Server:
     """The server's report and plan from what was read of it.
 
@@ -200,9 +200,9 @@ def compare(
     declared = [*declared, *(host.bodies(live, before) if host is not None else ())]
     rules = settings.stack.rules
     how = engine.Options(stack=settings.name, rules=rules, sources=(host,) if host else ())
-    report = engine.assemble(api, live, declared, before, how)
+    report = engine.build_report(api, live, declared, before, how)
     if host is not None:
-        host.refuse_impostor()
+        host.raise_host_key_error()
     todo = plan(declared, before, live, report.findings, rules)
     by_ref = {reference(body, settings.namespace): body for body in declared}
     adopted, copied = takeover.adoptable(by_ref, before, live), takeover.copied(by_ref, live)

@@ -13,7 +13,7 @@ from components.microservice import Microservice, MicroserviceArgs
 from components.namespace import SharedSpace, SharedSpaceArgs
 from components.raw_service import RawService, RawServiceArgs
 from config.settings import Settings
-from flowmaster.render.ineffective_fields import shadowed
+from flowmaster.render.ineffective_fields import ineffective_fields
 
 
 class FlowMaster(Component):
@@ -49,7 +49,7 @@ class FlowMaster(Component):
             for where, body in settings.objects.items()
         }
         for service, made in self.services.items():
-            if without_effect := shadowed(settings, service):
+            if without_effect := ineffective_fields(settings, service):
                 pulumi.log.warn(f"{service}: {', '.join(without_effect)} without effect: its override says it", made)
         self.register_outputs({"services": len(self.services)})
 

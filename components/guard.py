@@ -16,7 +16,7 @@ from flowmaster.host import policy
 UNTOUCHED = "Plane's containers are as they were before the update"
 
 
-def guard(settings: Settings) -> None:
+def refuse_foreign_resources(settings: Settings) -> None:
     """Refuse every resource, registered from now on, that names what is not this project's."""
 
     def check(args: pulumi.ResourceTransformationArgs) -> None:
@@ -25,7 +25,7 @@ def guard(settings: Settings) -> None:
     pulumi.runtime.register_stack_transformation(check)
 
 
-def plane_untouched(settings: Settings, host: HostSource | None, after: Sequence[pulumi.Input[Any]]) -> Any:
+def plane_unchanged(settings: Settings, host: HostSource | None, after: Sequence[pulumi.Input[Any]]) -> Any:
     """Resolves once all of `after` has, to a sentence; the update fails where a container of Plane is not the same.
 
     What they were before is what was read when the program started. A preview changes nothing, so it asks nothing.
@@ -44,9 +44,9 @@ def plane_untouched(settings: Settings, host: HostSource | None, after: Sequence
 
 
 def _compare(settings: Settings, host: HostSource) -> None:
-    from flowmaster.drift import host as source
+    from flowmaster.drift.host import start_reading
 
-    began = source.start(settings, containers=True)
+    began = start_reading(settings, containers=True)
     if began is None:
         return
     before, after = host.state(), began.state()

@@ -10,7 +10,7 @@ import pulumi
 from components.base import Component
 from components.kubernetes import KubernetesObject
 from config.settings import Settings
-from flowmaster.render import namespace as shared
+from flowmaster.render import namespace
 from flowmaster.render.kubernetes_types import ConfigMapBody, NamespaceBody, SecretBody
 
 
@@ -29,9 +29,9 @@ class SharedSpaceArgs:
         :raises config.errors.ConfigError: where a secret has no value.
         """
         return cls(
-            namespace=shared.namespace(settings),
-            config_maps=[shared.config_map(settings, name) for name in settings.catalogue.config_maps],
-            secrets=[shared.secret(settings, name) for name in settings.catalogue.secrets],
+            namespace=namespace.namespace(settings),
+            config_maps=[namespace.config_map(settings, name) for name in settings.catalogue.config_maps],
+            secrets=[namespace.secret(settings, name) for name in settings.catalogue.secrets],
         )
 
 

@@ -50,7 +50,7 @@ class ReverseProxy(Component):
     def __init__(self, name: str, args: ReverseProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         for file, entry in args.sites.items():
             # before any address is known: a preview refuses what an update would
-            policy.check_site(file, nginx.site(entry, dict.fromkeys(services(entry), _SOME_ADDRESS)))
+            policy.check_site(file, nginx.site_text(entry, dict.fromkeys(services(entry), _SOME_ADDRESS)))
         super().__init__(name, opts)
         self.sites = {site: self._site(site, entry, args) for site, entry in args.sites.items()}
         if self.sites:
@@ -65,8 +65,8 @@ class ReverseProxy(Component):
 
     def _site(self, name: str, site: Site, args: ReverseProxyArgs) -> NginxSite:
         needed = {s: args.addresses[s] for s in services(site)}
-        content = pulumi.Output.all(**needed).apply(lambda addresses: nginx.site(site, addresses))
-        asked = [asdict(check) for check in nginx.checks(site, args.asleep)]
+        content = pulumi.Output.all(**needed).apply(lambda addresses: nginx.site_text(site, addresses))
+        asked = [asdict(check) for check in nginx.site_checks(site, args.asleep)]
         return NginxSite(name, content=content, checks=asked, drift=list(args.drift.get(name, ())), opts=self.child())
 
 

@@ -15,10 +15,10 @@ from config.settings import Settings
 from flowmaster.cluster.rollout import POLL_SECONDS, Rollout, RolloutError, wait_for, workload
 from flowmaster.drift.health import WORKLOADS
 from flowmaster.drift.objects import reference
-from flowmaster.render import namespace as shared
+from flowmaster.render import namespace
 
 
-def ready(settings: Settings, flowmaster: FlowMaster, ill: Mapping[str, Any] = {}) -> pulumi.Output[str]:
+def rollout(settings: Settings, flowmaster: FlowMaster, ill: Mapping[str, Any] = {}) -> pulumi.Output[str]:
     """Resolves to a sentence once every service, and every workload that stands as a manifest, runs as declared.
 
     The update fails otherwise, with the reasons. In a preview nothing was applied, so nothing is waited for.
@@ -62,7 +62,7 @@ def _wait(settings: Settings, services: Mapping[str, Any]) -> list[Rollout]:
     from flowmaster.cluster.connection import connect
     from flowmaster.cluster.masking import Masker
 
-    masker = Masker(dict(shared.secret(settings, name)) for name in settings.catalogue.secrets)
+    masker = Masker(dict(namespace.secret(settings, name)) for name in settings.catalogue.secrets)
     with connect(settings.stack.cluster) as api:
 
         def get(path: str, parameters: Mapping[str, Any]) -> Any:

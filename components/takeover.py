@@ -12,7 +12,7 @@ from flowmaster.compare.finding import Change, Finding, FindingClass, ObjectRef
 _NAMED = 3
 
 
-def say(
+def report_adoptions(
     adopted: frozenset[ObjectRef],
     findings: Iterable[Finding],
     proofs: Iterable[Proof],

@@ -117,6 +117,6 @@ def decide(finding: Finding, rules: Sequence[Rule] = ()) -> Action:
     return Action.REPORT if action is Action.HEAL and not can_heal else action
 
 
-def decided(findings: Iterable[Finding], rules: Sequence[Rule] = ()) -> list[Finding]:
+def apply_rules(findings: Iterable[Finding], rules: Sequence[Rule] = ()) -> list[Finding]:
     """All findings with what is to be done about them."""
     return [finding.with_action(decide(finding, rules)) for finding in findings]

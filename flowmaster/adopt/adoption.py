@@ -97,7 +97,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
     :raises AdoptionError: where the namespace itself, or with `strict` any object, cannot be taken over.
     :raises HostError: where the stack has sites of nginx, and the server cannot be read over SSH.
     """
-    host = source.start(settings)
+    host = source.start_reading(settings)
     masker = Masker(body for _, body in live.of("Secret"))
     _refuse_secrets(live, masker)
     uid = identity(api)

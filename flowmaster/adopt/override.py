@@ -11,7 +11,7 @@ from flowmaster.cluster.schema import schema
 from flowmaster.compare.finding import ABSENT
 from flowmaster.compare.path import Item, Path, render
 from flowmaster.compare.three_way import Difference, compare
-from flowmaster.render.override import AFTER, REMOVE, REPLACE, merged
+from flowmaster.render.override import AFTER, REMOVE, REPLACE, merge
 
 
 class NotSayableError(Exception):
@@ -30,8 +30,8 @@ def override(kind: str, name: str, rendered: Body, wanted: Body) -> Body:
         patch: Body = {}
         for difference in differences:
             _add(patch, replace(difference, path=by_name(difference.path, rendered, wanted)), wanted, rendered)
-        _keep_order(patch, rendered, merged(rendered, patch), wanted)
-        remaining = compare(target, full(kind, name, merged(rendered, patch)), schema=schema(kind))
+        _keep_order(patch, rendered, merge(rendered, patch), wanted)
+        remaining = compare(target, full(kind, name, merge(rendered, patch)), schema=schema(kind))
         if not remaining:
             return patch
     raise NotSayableError(render(remaining[0].path))
@@ -147,7 +147,7 @@ def _place(patch: Body, key: str, before: Any, wanted: list[Body]) -> None:
             placed.append(item if name in old else {**item, AFTER: following})
         following = name
     patch[key] = [*items.values(), *placed]
-    if not _same_order(merged(before, patch[key]), wanted):
+    if not _same_order(merge(before, patch[key]), wanted):
         patch[key] = {REPLACE: copy.deepcopy(wanted)}
 
 

@@ -27,7 +27,7 @@ from flowmaster.compare.finding import Action, ObjectRef
 from flowmaster.compare.path import render
 from flowmaster.compare.three_way import compare
 from flowmaster.drift.last_applied import Applied
-from flowmaster.drift.objects import Comparison, reference, settled
+from flowmaster.drift.objects import Comparison, findings_with_differences, reference
 from flowmaster.render.names import FIELD_MANAGER
 
 Body = dict[str, Any]
@@ -142,7 +142,7 @@ def _prove(api: Api, ref: ObjectRef, declared: Body, live: Body, comparison: Com
 
 
 def _taken_over(api: Api, ref: ObjectRef, declared: Body, live: Body, comparison: Comparison) -> Proof:
-    found = [finding for _, finding in settled(ref, declared, live, comparison)]
+    found = [finding for _, finding in findings_with_differences(ref, declared, live, comparison)]
     changes = [finding.path or "the whole object" for finding in found if decide(finding) is not Action.IGNORE]
     try:
         response = api.request(

@@ -17,7 +17,7 @@ from flowmaster.adopt.site_directives import AGAIN, LEAVE, AdoptedSite, AdoptErr
 from flowmaster.compare.three_way import Difference, compare
 from flowmaster.host import nginx_credentials, nginx_tree, server_match
 from flowmaster.host.nginx import ENABLED, HostState
-from flowmaster.render import nginx as body
+from flowmaster.render.nginx import site_text
 
 __all__ = ["AdoptError", "AdoptedSite", "not_taken", "site", "sites"]
 _BLOCKS = frozenset({"server", "location", "if", "limit_except"})
@@ -130,7 +130,7 @@ def _prove(name: str, text: str, adopted: AdoptedSite, addresses: Mapping[str, s
     try:
         # as Pulumi hands it over: keys sorted
         known = json.loads(json.dumps(adopted.data, sort_keys=True))
-        rendered = body.site(Site.model_validate(known), addresses)
+        rendered = site_text(Site.model_validate(known), addresses)
     except ValidationError as err:
         found = from_validation(err, Site, f"site {name}")
         raise AdoptError(found.found, "configuration has no field for that", LEAVE) from err

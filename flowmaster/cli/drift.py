@@ -59,11 +59,11 @@ def _seconds(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Look once, or until interrupted; returns the exit code of the last look."""
     from config import load
-    from flowmaster.drift import host as source
+    from flowmaster.drift.host import start_reading
 
     settings = load.from_file(options.stack)
     # connecting to the host takes as long as all of the cluster: it goes on beside that, from the start
-    host = source.start(settings)
+    host = start_reading(settings)
     with _connected(settings) as api:
         if options.watch is None:
             with progress("reading the server", lines=False):
@@ -108,7 +108,7 @@ def _look(options: argparse.Namespace, settings: Settings, api: Api, host: HostS
         registry=not options.no_registry,
         sources=(host,) if host else (),
     )
-    return engine.look(api, settings.namespace, declared, last, how)
+    return engine.detect_drift(api, settings.namespace, declared, last, how)
 
 
 def _show(options: argparse.Namespace, report: Report) -> None:
@@ -128,7 +128,7 @@ def _show(options: argparse.Namespace, report: Report) -> None:
 
 def _watch(options: argparse.Namespace, settings: Settings, api: Api, host: HostSource | None) -> int:
     """Show each report that differs from the one before; on a terminal, in place of it."""
-    from flowmaster.drift import host as source
+    from flowmaster.drift.host import start_reading
 
     seen: tuple[object, ...] | None = None
     code = 0
@@ -144,6 +144,6 @@ def _watch(options: argparse.Namespace, settings: Settings, api: Api, host: Host
                 seen = state
             code = int(report.exit_code)
             time.sleep(options.watch)
-            host = source.start(settings)
+            host = start_reading(settings)
     except KeyboardInterrupt:
         return code

@@ -17,12 +17,12 @@ def run(options: argparse.Namespace) -> int:
     from config import load
     from flowmaster.host import nginx
     from flowmaster.host.access import access
-    from flowmaster.render.nginx import checks
+    from flowmaster.render.nginx import site_checks
 
     settings = load.from_file(options.stack)
     proxy = settings.stack.reverse_proxy
     asleep = {name for name in settings.services if settings.release(name).replicas == 0}
-    asked = [check for site in (proxy.sites.values() if proxy else ()) for check in checks(site, asleep)]
+    asked = [check for site in (proxy.sites.values() if proxy else ()) for check in site_checks(site, asleep)]
     with progress("asking nginx"):
         problems = nginx.check(access(settings.stack.host), asked, options.patience)
     for line in problems:

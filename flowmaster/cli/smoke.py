@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     host = settings.stack.host
     server = host_name(access(host, settings.environ)) if settings.stack.reverse_proxy else host.address
     with connect(settings.stack.cluster) as api, progress("asking every service"):
-        answers = smoke.ask_all(settings, api, server)
+        answers = smoke.check_all(settings, api, server)
     width = max(len(answer.service) for answer in answers)
     for answer in answers:
         words = answer.problem or (

@@ -12,7 +12,7 @@ from typing import Any
 from config.settings import Settings
 from flowmaster.cluster.reader import LiveState
 from flowmaster.drift.engine import Report
-from flowmaster.drift.overview import Known, Overview
+from flowmaster.drift.overview import Inputs, Overview
 from flowmaster.report.progress import progress
 
 
@@ -39,7 +39,7 @@ class Seen:
 
     live: LiveState
     report: Report
-    known: Known
+    known: Inputs
 
 
 def look(settings: Settings) -> Seen:
@@ -49,12 +49,12 @@ def look(settings: Settings) -> Seen:
     from flowmaster.cluster import reader
     from flowmaster.cluster.connection import connect
     from flowmaster.drift import engine, last_applied
-    from flowmaster.drift import host as source
+    from flowmaster.drift.host import start_reading
     from flowmaster.drift.overview import memory
     from flowmaster.host.errors import HostError
     from flowmaster.render.manifests import manifests
 
-    host = source.start(settings, containers=True)
+    host = start_reading(settings, containers=True)
     waiting = progress("reading the server", lines=False)
     # not before it is connected: a credential helper may have to ask somebody
     with connect(settings.stack.cluster) as api, waiting, ThreadPoolExecutor(2) as pool:
@@ -65,7 +65,7 @@ def look(settings: Settings) -> Seen:
         live = reading.result()
         declared += host.bodies(live, before) if host is not None else []
         how = engine.Options(stack=settings.name, rules=settings.stack.rules, sources=(host,) if host else ())
-        report = engine.assemble(api, live, declared, before, how)
+        report = engine.build_report(api, live, declared, before, how)
         state, problem = None, ""
         projects: Mapping[str, Mapping[str, Any]] = {}
         if host is not None:
@@ -73,7 +73,7 @@ def look(settings: Settings) -> Seen:
                 state, projects = host.state(), host.project_states()
             except HostError as err:
                 problem = err.found
-        known = Known(
+        known = Inputs(
             host=state,
             host_problem=problem,
             compose=projects,

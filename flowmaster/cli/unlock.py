@@ -25,26 +25,28 @@ def run(options: argparse.Namespace) -> int:
     from flowmaster.heal import pending_operations, state_lock
 
     _check_size(check_stack(options.stack), options.stack)
-    folder = last_applied.folder(ROOT)
+    folder = last_applied.backend_folder(ROOT)
     if folder is None:
         print(
             f"the locks of {last_applied.backend(ROOT) or 'Pulumi Cloud'} are its own to look after: nothing to release"
         )
         return 0
-    found = state_lock.locks(folder, PROJECT, options.stack)
+    found = state_lock.read_locks(folder, PROJECT, options.stack)
     if not found:
         print(f"stack {options.stack} is not locked")
     if options.show:
         now = datetime.now(UTC)
         for held in found:
-            print(f"{held.told(now)}: {'that process is gone' if held.stale else 'not to be released from here'}")
+            print(
+                f"{held.describe(now)}: {'that process is gone' if held.is_stale else 'not to be released from here'}"
+            )
     else:
-        for line in state_lock.release(found, options.stack) + state_lock.mend(folder, PROJECT, options.stack):
+        for line in state_lock.release_stale(found, options.stack) + state_lock.repair(folder, PROJECT, options.stack):
             print(line)
     state = last_applied.from_files(folder, PROJECT, options.stack) or {}
-    if words := pending_operations.told(state):
+    if words := pending_operations.describe(state):
         print(words)
-    if not options.show and (problem := pending_operations.forget_creations(state, PROJECT, options.stack, ROOT)):
+    if not options.show and (problem := pending_operations.clear_pending_creates(state, PROJECT, options.stack, ROOT)):
         print(f"warning: Pulumi goes on warning about what was not finished: {problem}", file=sys.stderr)
     return 0
 

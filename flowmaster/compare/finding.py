@@ -1,4 +1,4 @@
-"""What drift is made of: one finding says what differs, where, since when, by whom, and what the next update does."""
+"""A finding: one difference, where it is, who made it and when, and what the next update does about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 
 class Mark(Enum):
-    """Values that no structure can hold."""
+    """Marker values that cannot occur in data."""
 
     ABSENT = "absent"
     OPAQUE = "opaque"
@@ -21,13 +21,13 @@ class Mark(Enum):
 
 
 ABSENT: Final = Mark.ABSENT
-"""There is no such field."""
+"""The field does not exist."""
 OPAQUE: Final = Mark.OPAQUE
-"""There is such a field, but its value cannot be read here (it is encrypted)."""
+"""The field exists, but its value cannot be read (it is encrypted)."""
 
 
 class FindingClass(StrEnum):
-    """The classes of findings, the most pressing first."""
+    """Classes of findings, most urgent first."""
 
     UNKNOWN = "unknown"
     CONFLICT = "conflict"
@@ -39,29 +39,29 @@ class FindingClass(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Importance: 0 is looked at first."""
+        """Urgency: 0 comes first."""
         return _RANK[self]
 
     @property
     def meaning(self) -> str:
-        """One line that explains the class."""
+        """One line that describes the class."""
         return _MEANING[self]
 
 
 _MEANING = {
-    FindingClass.UNKNOWN: "could not be read, so nothing is known about it",
+    FindingClass.UNKNOWN: "could not be read, so its state is unknown",
     FindingClass.CONFLICT: "changed on the server and in the program",
     FindingClass.DRIFT: "changed on the server",
-    FindingClass.FOREIGN: "on the server, but nobody declared it",
-    FindingClass.UNHEALTHY: "as declared, but it does not work",
-    FindingClass.STALE: "runs something older than what its name stands for now",
+    FindingClass.FOREIGN: "on the server, but not declared",
+    FindingClass.UNHEALTHY: "as declared, but not working",
+    FindingClass.STALE: "runs an older version than its name refers to now",
     FindingClass.PENDING: "changed in the program, not yet applied",
 }
 _RANK = {cls: rank for rank, cls in enumerate(FindingClass)}
 
 
 class Action(StrEnum):
-    """What a rule says is to be done about a finding."""
+    """What to do about a finding, as decided by rules."""
 
     HEAL = "heal"
     REPORT = "report"
@@ -69,7 +69,7 @@ class Action(StrEnum):
 
 
 class Change(StrEnum):
-    """How live and declared differ. A state is no difference of a field: pods that fail, a tag that moved."""
+    """How live and declared state differ. STATE is not a field: failing pods, a tag that moved."""
 
     CHANGED = "changed"
     MISSING = "missing"
@@ -79,7 +79,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectRef:
-    """The thing a finding is about. An empty namespace means that it has none."""
+    """The object of a finding. An empty namespace means that it has none."""
 
     kind: str
     namespace: str
@@ -91,10 +91,10 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference. Values of secrets are masked before they get here; `secret` says that this was done.
+    """One difference between the desired state (`declared`) and the live one.
 
-    `revision` changes whenever a masked value does, and reveals nothing about it. `conditions` are words that rules
-    can ask for. `short` is how the values of a whole part (a container) are told in a few words.
+    Values of secrets are masked before; `secret` says so. `revision` changes with a masked value and reveals nothing
+    about it. `conditions` are words that rules can match.
     """
 
     cls: FindingClass
@@ -113,28 +113,28 @@ class Finding:
 
     @property
     def sort_key(self) -> tuple[int, ObjectRef, str]:
-        """Importance, then object, then field."""
+        """Urgency, then object, then field."""
         return (self.cls.rank, self.object, self.path)
 
     @property
     def heals(self) -> bool:
-        """Whether the next `up` changes something on the server because of this."""
+        """Whether the next `up` changes the server because of this finding."""
         return self.action is Action.HEAL or (self.cls is FindingClass.PENDING and self.action is not Action.IGNORE)
 
     def with_action(self, action: Action) -> Finding:
-        """The same finding, to be dealt with in that way."""
+        """Return a copy with another action."""
         return replace(self, action=action)
 
 
 ALLOCATED = "allocated"
-"""The condition of a value that the server hands out: nobody declared it, but others may rely on what it was."""
+"""Condition: the server allocated the value. It is not declared, but others may rely on the previous one."""
 
 ENDING = "ending"
-"""The condition of an object that was deleted, and is not gone yet."""
+"""Condition: the object is being deleted."""
 
 
 def consequence(finding: Finding, declared: str = "") -> str:
-    """What the next `up` does about it, as a short phrase that names the declared value if it is given."""
+    """Describe what the next `up` does about a finding; `declared` is the value to name."""
     if finding.action is Action.IGNORE:
         return "ignored by a rule"
     if finding.heals and finding.cls is not FindingClass.UNKNOWN:
@@ -160,19 +160,19 @@ def _change_made(finding: Finding, declared: str) -> str:
 
 
 _WITH_CONDITION = {
-    ALLOCATED: "up takes note of it",
-    ENDING: "up waits until it is gone and makes it again",
+    ALLOCATED: "up records it",
+    ENDING: "up waits until it is gone, then creates it again",
 }
 _REPORTED = {
-    FindingClass.UNKNOWN: "not looked at",
+    FindingClass.UNKNOWN: "not compared",
     FindingClass.FOREIGN: "kept; reported only",
     FindingClass.UNHEALTHY: "up does not change it",
     FindingClass.STALE: "up does not change it",
 }
 
 
-def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """The most pressing first, then by object and field."""
+def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort findings by urgency, then by object and field."""
     return sorted(findings, key=lambda finding: finding.sort_key)
 
 
@@ -180,15 +180,15 @@ _LIVE_STATE = frozenset({FindingClass.CONFLICT, FindingClass.DRIFT, FindingClass
 
 
 def identity(finding: Finding) -> str:
-    """What makes two findings the same one for an approval: all but who, when and how it is explained."""
+    """Return what identifies a finding in an approval: everything but manager, time and note."""
     parts = (finding.cls, finding.object, finding.path, finding.change, finding.action, finding.revision)
     return repr((*map(str, parts), finding.object.namespace, finding.live, finding.declared))
 
 
 def fingerprint(findings: Iterable[Finding]) -> str:
-    """A short stable name of a set of findings: the same server and the same program give the same one.
+    """Return a short hash of a set of findings: the same live state and program give the same hash.
 
-    Only differences count. Pods that restart and tags that move change nothing about what an update does.
+    Only differences count. Restarted pods and moved tags do not change what an update does.
     """
     digest = hashlib.sha256()
     for text in sorted(identity(finding) for finding in findings if finding.cls in _LIVE_STATE):

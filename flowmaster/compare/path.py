@@ -1,8 +1,7 @@
-"""Where a field stands inside a structure, and how a person writes that down.
+"""Field paths: their structure, their text form, and patterns that match them.
 
-A path is a tuple of steps: a plain string for a field, a `Key` for a key that anybody may choose, an `Item` for an
-element of a list that is told apart by its key fields. Written, `spec.containers[web].env[LOG_LEVEL].value` and
-`metadata.labels[app]`.
+A path is a tuple of steps: a string for a field, a `Key` for a free key of a map, an `Item` for an element of a list
+that is identified by key fields. As text: `spec.containers[web].env[LOG_LEVEL].value`, `metadata.labels[app]`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 class Item:
     """An element of a keyed list (`fields` name its key) or, with no fields, an element of a set of scalars.
 
-    `live` is the key under which the live list has it, where that differs from the declared one (a renumbered port).
+    `live` is the element's key in the live list, if it differs from the declared one (a renumbered port).
     """
 
     fields: tuple[str, ...]
@@ -30,7 +29,7 @@ class Item:
 
 
 class Key(str):
-    """A key of a map in which any key may appear (labels, data): it names a value, as the key of an item does."""
+    """A key of a map with free keys (labels, data)."""
 
     __slots__ = ()
 
@@ -43,7 +42,7 @@ _BRACKET = re.compile(r"\[(.*?)\](?=$|[.\[])")
 
 
 def render(path: Path) -> str:
-    """The readable form of a path; an empty path, which is the whole object, gives an empty string."""
+    """Render a path as text; the empty path, the whole object, gives an empty string."""
     text = ""
     for step in path:
         if isinstance(step, (Item, Key)):
@@ -57,7 +56,7 @@ def render(path: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def segments(text: str) -> tuple[str, ...]:
-    """The readable form cut into its steps again: `a[b.c].d` gives `a`, `b.c`, `d`."""
+    """Split a path's text into its steps: `a[b.c].d` gives `a`, `b.c`, `d`."""
     found: list[str] = []
     position = 0
     while position < len(text):
@@ -76,9 +75,9 @@ def segments(text: str) -> tuple[str, ...]:
 
 
 def covers(pattern: str, text: str) -> bool:
-    """Whether the pattern names this field or one that it is a part of.
+    """Return whether a pattern matches this field or one that contains it.
 
-    `*` stands for anything within one step, `**` for any number of steps.
+    `*` matches within one step, `**` any number of steps.
     """
     return _covers(segments(pattern), segments(text))
 

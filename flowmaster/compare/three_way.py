@@ -1,7 +1,7 @@
-"""The pure three-way comparison of plain structures: what is declared, what is live, what was applied last.
+"""Three-way comparison of plain data: declared (desired), live, and last applied. Pure.
 
-It knows maps, lists and scalars, and nothing of where they come from. How lists are to be read is the caller's
-knowledge, given as a `Schema` that is walked along with the structures.
+It handles maps, lists and scalars, whatever they describe. The caller passes a `Schema` that says how to match the
+elements of lists.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ ItemKey = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schema:
-    """How one place of a structure is to be read. Without any of these, maps are walked and lists are atomic.
+    """How to compare one place of a structure. By default maps are compared by key, and lists as a whole.
 
-    fields: the places below it, by key.   items: the place of every other key, or of every element of a list.
-    keys: the list is a set of maps, told apart by these fields.   alias: elements left over on both sides belong
-    together if this field agrees (a port that got another number keeps its name).   ordered: their order matters.
-    scalars: the list is a set of scalars.   open: a map in which any key may appear, so none at all means empty.
-    union: of these keys one excludes the other, so a switch is one change of the whole.
-    canonical: two values are the same if this gives the same for both (`1000m` and `1`).
+    fields: schemas of the fields, by key.   items: schema of every other key, or of every element of a list.
+    keys: the list is a set of maps, identified by these fields.   alias: unmatched elements are paired by this field
+    (a renumbered port keeps its name).   ordered: the order of elements matters.
+    scalars: the list is a set of scalars.   open: a map with free keys; absent means empty.
+    union: mutually exclusive keys; switching between them is one change of the whole.
+    canonical: values are equal if this function gives the same for both (`1000m` and `1`).
     """
 
     fields: Mapping[str, Schema] = field(default_factory=dict)
@@ -40,12 +40,12 @@ class Schema:
     canonical: Callable[[Any], Any] | None = None
 
     def below(self, name: str) -> Schema:
-        """The place of a key."""
+        """Return the schema of a key."""
         return self.fields.get(name) or self.items or PLAIN
 
     @property
     def element(self) -> Schema:
-        """The place of each element of the list."""
+        """The schema of the list's elements."""
         return self.items or PLAIN
 
 
@@ -54,10 +54,10 @@ PLAIN = Schema()
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where live is not as declared.
+    """One place where the live state differs from the declared one.
 
-    `cls` is None where what was applied last is opaque, so that somebody else must tell drift and pending apart.
-    `position` is where a missing element of an ordered list belongs.
+    `cls` is None if the last applied value is opaque; the caller must then tell drift and pending apart.
+    `position` is the index of a missing element of an ordered list.
     """
 
     path: Path
@@ -70,20 +70,22 @@ class Difference:
 
 
 def compare(declared: Any, live: Any, applied: Any = ABSENT, schema: Schema = PLAIN) -> list[Difference]:
-    """All differences, each once, at the highest place where one side has nothing or where the values differ.
+    """Return all differences, each at the highest place where one side is absent or the values differ.
 
-    `applied` absent means that nothing was ever applied: then what differs is pending. Opaque means that it cannot
-    be known. A field that only live has is foreign, unless it was applied: then the program gave it up.
+    If `applied` is ABSENT, nothing was ever applied and differences are pending. If it is OPAQUE, it is unknown.
+    A field that only the live state has is foreign, unless it was applied: then the program no longer declares it.
     """
     return list(_walk((), declared, live, applied, schema, applied is ABSENT))
 
 
 def same(one: Any, other: Any, schema: Schema = PLAIN) -> bool:
-    """Whether two structures say the same."""
+    """Return whether two structures are equal under a schema."""
     return one == other or next(_walk((), one, other, OPAQUE, schema, False), None) is None
 
 
-def _walk(path: Path, declared: Any, live: Any, applied: Any, schema: Schema, never: bool) -> Iterator[Difference]:
+def _walk(
+    path: Path, declared: Any, live: Any, applied: Any, schema: Schema, never_applied: bool
+) -> Iterator[Difference]:
     if declared == live and declared is not OPAQUE:
         return
     if schema.open or schema.keys or schema.scalars:
@@ -91,14 +93,14 @@ def _walk(path: Path, declared: Any, live: Any, applied: Any, schema: Schema, ne
         declared = empty if declared is ABSENT else declared
         live = empty if live is ABSENT else live
     if isinstance(declared, dict) and isinstance(live, dict):
-        if schema.union and not _same_member(declared, live, schema.union):
-            yield _difference(path, declared, live, applied, schema, never)
+        if schema.union and not _same_union_member(declared, live, schema.union):
+            yield _difference(path, declared, live, applied, schema, never_applied)
         else:
-            yield from _walk_map(path, declared, live, applied, schema, never)
+            yield from _walk_map(path, declared, live, applied, schema, never_applied)
     elif isinstance(declared, list) and isinstance(live, list) and (schema.keys or schema.scalars):
-        yield from _walk_list(path, declared, live, applied, schema, never)
+        yield from _walk_list(path, declared, live, applied, schema, never_applied)
     elif not _equal_scalars(declared, live, schema):
-        yield _difference(path, declared, live, applied, schema, never)
+        yield _difference(path, declared, live, applied, schema, never_applied)
 
 
 def _equal_scalars(one: Any, other: Any, schema: Schema) -> bool:
@@ -109,53 +111,68 @@ def _equal_scalars(one: Any, other: Any, schema: Schema) -> bool:
     return bool(schema.canonical(one) == schema.canonical(other))
 
 
-def _same_member(declared: dict[str, Any], live: dict[str, Any], union: frozenset[str]) -> bool:
-    ours, theirs = union & declared.keys(), union & live.keys()
-    return ours == theirs or not ours or not theirs
+def _same_union_member(declared: dict[str, Any], live: dict[str, Any], union: frozenset[str]) -> bool:
+    desired_items, live_items = union & declared.keys(), union & live.keys()
+    return desired_items == live_items or not desired_items or not live_items
 
 
 def _walk_map(
-    path: Path, declared: dict[str, Any], live: dict[str, Any], applied: Any, schema: Schema, never: bool
+    path: Path, declared: dict[str, Any], live: dict[str, Any], applied: Any, schema: Schema, never_applied: bool
 ) -> Iterator[Difference]:
     step: type[str] = Key if schema.open else str
-    for name, wanted in declared.items():
+    for name, desired in declared.items():
         yield from _walk(
-            (*path, step(name)), wanted, live.get(name, ABSENT), _get(applied, name), schema.below(name), never
+            (*path, step(name)),
+            desired,
+            live.get(name, ABSENT),
+            _applied_value(applied, name),
+            schema.below(name),
+            never_applied,
         )
     for name, found in live.items():
         if name not in declared:
-            yield from _walk((*path, step(name)), ABSENT, found, _get(applied, name), schema.below(name), never)
+            yield from _walk(
+                (*path, step(name)), ABSENT, found, _applied_value(applied, name), schema.below(name), never_applied
+            )
 
 
 def _walk_list(
-    path: Path, declared: list[Any], live: list[Any], applied: Any, schema: Schema, never: bool
+    path: Path, declared: list[Any], live: list[Any], applied: Any, schema: Schema, never_applied: bool
 ) -> Iterator[Difference]:
-    ours, theirs = keyed(declared, schema), keyed(live, schema)
-    if ours is None or theirs is None:
-        yield _difference(path, declared, live, applied, schema, never)
+    desired_items, live_items = keyed(declared, schema), keyed(live, schema)
+    if desired_items is None or live_items is None:
+        yield _difference(path, declared, live, applied, schema, never_applied)
         return
-    if schema.ordered and [key for key in ours if key in theirs] != [key for key in theirs if key in ours]:
-        yield _difference(path, declared, live, applied, schema, never)
+    if schema.ordered and [key for key in desired_items if key in live_items] != [
+        key for key in live_items if key in desired_items
+    ]:
+        yield _difference(path, declared, live, applied, schema, never_applied)
         return
-    before = OPAQUE if applied is OPAQUE else (keyed(applied, schema) if isinstance(applied, list) else None) or {}
-    moved = _moved(ours, theirs, schema)
-    for position, (key, wanted) in enumerate(ours.items()):
-        found = theirs.get(moved.get(key, key), ABSENT)
-        step = Item(schema.keys, key, moved.get(key))
-        for difference in _walk((*path, step), wanted, found, _get(before, key), schema.element, never):
+    applied_items = (
+        OPAQUE if applied is OPAQUE else (keyed(applied, schema) if isinstance(applied, list) else None) or {}
+    )
+    renamed = _renamed_items(desired_items, live_items, schema)
+    for position, (key, desired) in enumerate(desired_items.items()):
+        found = live_items.get(renamed.get(key, key), ABSENT)
+        step = Item(schema.keys, key, renamed.get(key))
+        for difference in _walk(
+            (*path, step), desired, found, _applied_value(applied_items, key), schema.element, never_applied
+        ):
             if schema.ordered and difference.change is Change.MISSING and len(difference.path) == len(path) + 1:
                 yield replace(difference, position=position)
             else:
                 yield difference
-    taken = set(moved.values())
-    for key, found in theirs.items():
-        if key not in ours and key not in taken:
+    taken = set(renamed.values())
+    for key, found in live_items.items():
+        if key not in desired_items and key not in taken:
             step = Item(schema.keys, key)
-            yield from _walk((*path, step), ABSENT, found, _get(before, key), schema.element, never)
+            yield from _walk(
+                (*path, step), ABSENT, found, _applied_value(applied_items, key), schema.element, never_applied
+            )
 
 
 def keyed(elements: list[Any], schema: Schema) -> dict[ItemKey, Any] | None:
-    """The elements by their key, or None where they cannot be told apart, so that the list has to count as one."""
+    """Return the elements by key; None if the keys are not unique, so that the list is compared as a whole."""
     found: dict[ItemKey, Any] = {}
     for element in elements:
         if schema.keys:
@@ -172,12 +189,14 @@ def keyed(elements: list[Any], schema: Schema) -> dict[ItemKey, Any] | None:
     return found
 
 
-def _moved(ours: dict[ItemKey, Any], theirs: dict[ItemKey, Any], schema: Schema) -> dict[ItemKey, ItemKey]:
-    """Elements whose key changed but whose alias did not: declared key to live key."""
+def _renamed_items(
+    desired_items: dict[ItemKey, Any], live_items: dict[ItemKey, Any], schema: Schema
+) -> dict[ItemKey, ItemKey]:
+    """Map declared to live keys of elements whose key changed but whose alias did not."""
     if schema.alias is None:
         return {}
-    left = _by_alias({key: value for key, value in ours.items() if key not in theirs}, schema.alias)
-    right = _by_alias({key: value for key, value in theirs.items() if key not in ours}, schema.alias)
+    left = _by_alias({key: value for key, value in desired_items.items() if key not in live_items}, schema.alias)
+    right = _by_alias({key: value for key, value in live_items.items() if key not in desired_items}, schema.alias)
     return {key: right[alias] for alias, key in left.items() if alias in right}
 
 
@@ -190,23 +209,23 @@ def _by_alias(elements: dict[ItemKey, Any], alias: str) -> dict[Any, ItemKey]:
     return {name: keys[0] for name, keys in found.items() if len(keys) == 1}
 
 
-def _get(applied: Any, name: Any) -> Any:
+def _applied_value(applied: Any, name: Any) -> Any:
     if applied is OPAQUE:
         return OPAQUE
     return applied.get(name, ABSENT) if isinstance(applied, dict) else ABSENT
 
 
-def _difference(path: Path, declared: Any, live: Any, applied: Any, schema: Schema, never: bool) -> Difference:
+def _difference(path: Path, declared: Any, live: Any, applied: Any, schema: Schema, never_applied: bool) -> Difference:
     change = Change.ADDED if declared is ABSENT else Change.MISSING if live is ABSENT else Change.CHANGED
-    return Difference(path, change, declared, live, applied, _classify(declared, live, applied, schema, never))
+    return Difference(path, change, declared, live, applied, _classify(declared, live, applied, schema, never_applied))
 
 
-def _classify(declared: Any, live: Any, applied: Any, schema: Schema, never: bool) -> FindingClass | None:
-    if never:
+def _classify(declared: Any, live: Any, applied: Any, schema: Schema, never_applied: bool) -> FindingClass | None:
+    if never_applied:
         return FindingClass.FOREIGN if declared is ABSENT else FindingClass.PENDING
     if applied is ABSENT and declared is ABSENT:
         return FindingClass.FOREIGN
-    if opaque(applied) or opaque(declared):
+    if has_opaque(applied) or has_opaque(declared):
         return None
     if declared is not ABSENT and applied is not ABSENT and same(applied, declared, schema):
         return FindingClass.DRIFT
@@ -215,46 +234,46 @@ def _classify(declared: Any, live: Any, applied: Any, schema: Schema, never: boo
     return FindingClass.CONFLICT
 
 
-def opaque(value: Any) -> bool:
-    """Whether some part of it cannot be read."""
+def has_opaque(value: Any) -> bool:
+    """Return whether any part of a value is opaque."""
     if isinstance(value, dict):
-        return any(opaque(part) for part in value.values())
+        return any(has_opaque(part) for part in value.values())
     if isinstance(value, list):
-        return any(opaque(part) for part in value)
+        return any(has_opaque(part) for part in value)
     return value is OPAQUE
 
 
 def apply(differences: list[Difference], live: Any) -> Any:
-    """The live structure with every difference settled as declared. Neither argument is changed."""
+    """Return a copy of the live structure with every difference set to the declared value."""
     result = {"": copy.deepcopy(live)}
-    # All places are looked up before anything is changed, because settling one may rename the way to another.
-    settled = [(_place(result, difference.path), difference) for difference in differences]
-    # What goes goes first: the positions of what comes are those among the elements that stay.
-    for (parent, step), difference in sorted(settled, key=lambda found: found[1].declared is not ABSENT):
-        wanted = copy.deepcopy(difference.declared)
+    # All targets are located first, because a change may rename a step of another path.
+    targets = [(_locate(result, difference.path), difference) for difference in differences]
+    # Removals come first: positions of insertions count the remaining elements.
+    for (parent, step), difference in sorted(targets, key=lambda found: found[1].declared is not ABSENT):
+        desired = copy.deepcopy(difference.declared)
         if isinstance(parent, dict):
-            if wanted is ABSENT:
+            if desired is ABSENT:
                 parent.pop(step, None)
             else:
-                parent[step] = wanted
+                parent[step] = desired
         else:
-            _settle_element(parent, step, wanted, difference.position)
+            _set_element(parent, step, desired, difference.position)
     return result[""]
 
 
-def _settle_element(elements: list[Any], found: Any, wanted: Any, position: int | None) -> None:
+def _set_element(elements: list[Any], found: Any, desired: Any, position: int | None) -> None:
     index = next((index for index, element in enumerate(elements) if element is found), None)
-    if wanted is ABSENT:
+    if desired is ABSENT:
         if index is not None:
             del elements[index]
     elif index is not None:
-        elements[index] = wanted
+        elements[index] = desired
     else:
-        elements.insert(len(elements) if position is None else position, wanted)
+        elements.insert(len(elements) if position is None else position, desired)
 
 
-def _place(root: dict[str, Any], path: Path) -> tuple[Any, Any]:
-    """The map and key, or the list and element, that the last step of the path means; ways that lack are made."""
+def _locate(root: dict[str, Any], path: Path) -> tuple[Any, Any]:
+    """Return the map and key, or the list and element, of a path's last step; create missing parents."""
     parent: Any = root
     step: Any = ""
     for following in path:
@@ -263,14 +282,14 @@ def _place(root: dict[str, Any], path: Path) -> tuple[Any, Any]:
             here = parent[step] = [] if isinstance(following, Item) else {}
         parent = here
         if isinstance(following, Item):
-            step = next((element for element in parent if _is(element, following)), ABSENT)
+            step = next((element for element in parent if _matches(element, following)), ABSENT)
         else:
             parent.setdefault(following, ABSENT)
             step = following
     return parent, step
 
 
-def _is(element: Any, step: Item) -> bool:
+def _matches(element: Any, step: Item) -> bool:
     key = step.live or step.key
     if not step.fields:
         return (element,) == key

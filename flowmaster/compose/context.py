@@ -72,7 +72,7 @@ class Context:
         return result
 
     def secret(self, path: str, value: Any) -> str | None:
-        """Replace addresses by the names of the ExternalName services for them."""
+        """Return the key in the project's Secret of a sealed value; None, and a refusal, if the stack has none."""
         key = str(value[SEALED])
         given = self.settings.sealed.get(key)
         if given is None:

@@ -50,7 +50,7 @@ SECRET_KEYS = {
     "driver_opts": KeyRule("", "always: it is a swarm's"),
 }
 TOP_KEYS = {
-    "version": KeyRule("nothing: docker compose takes no notice of it either"),
+    "version": KeyRule("nothing: docker compose ignores it too"),
     "name": KeyRule("the prefix of every name in the cluster"),
     "include": KeyRule("nothing: docker compose has included it"),
     "models": KeyRule("", "always: the cluster runs no models for docker"),

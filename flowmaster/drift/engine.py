@@ -1,4 +1,4 @@
-"""One look at the server, from what is declared to a report."""
+"""Detects drift: reads the server, compares it with the desired state, and builds the report."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from config.rules import Rule, decided
+from config.rules import Rule, apply_rules
 from flowmaster.cluster import reader
 from flowmaster.cluster.masking import Masker
-from flowmaster.compare.finding import Action, Change, Finding, FindingClass, ObjectRef, fingerprint, ordered
+from flowmaster.compare.finding import Action, Change, Finding, FindingClass, ObjectRef, fingerprint, sorted_findings
 from flowmaster.drift import health, objects, registry
 from flowmaster.drift.last_applied import Applied
 
@@ -25,25 +25,25 @@ Body = dict[str, Any]
 
 
 class Exit(IntEnum):
-    """What the exit code of `flowmaster drift` says. Of several that apply, the first of this list counts."""
+    """Exit codes of `flowmaster drift`. If several apply, the first in this list counts."""
 
     ERROR = 1
-    """The question could not even be asked: usage, configuration, kubeconfig."""
+    """Usage, configuration or kubeconfig is wrong; the server was not read."""
     UNKNOWN = 5
-    """Something could not be read, so nothing is said about it; there may be findings besides."""
+    """Something could not be read, so its state is unknown. There may be other findings."""
     DRIFT = 2
-    """The next `up` would undo something on the server: drift, conflicts, or foreign fields."""
+    """The next `up` undoes changes on the server: drift, conflicts, or foreign fields."""
     ATTENTION = 4
-    """Nothing that `up` would undo, but something for a person to look at: ill health, stale tags, foreign objects."""
+    """`up` undoes nothing, but a person should look: unhealthy pods, stale tags, foreign objects."""
     PENDING = 3
-    """Only changes of the program that were not applied yet."""
+    """The program has changes that are not applied yet; nothing else."""
     CLEAN = 0
     """The server is as declared."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The findings of one look, the most pressing first, and what it was a look at."""
+    """The findings of one run, most urgent first, and what was compared."""
 
     findings: list[Finding]
     ignored: int
@@ -57,17 +57,17 @@ class Report:
 
     @property
     def counts(self) -> Counter[FindingClass]:
-        """How many findings there are of each class."""
+        """Number of findings by class."""
         return Counter(finding.cls for finding in self.findings)
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same live state and program; what an approval is bound to."""
+        """Hash of the findings, equal for equal live state and program. An approval is bound to it."""
         return fingerprint(self.findings)
 
     @property
     def exit_code(self) -> Exit:
-        """The exit code that stands for this report."""
+        """The exit code of this report."""
         counts = self.counts
         if counts[FindingClass.UNKNOWN]:
             return Exit.UNKNOWN
@@ -79,25 +79,22 @@ class Report:
 
 
 class Source(Protocol):
-    """Something else than the cluster that has findings: begun to be read before, told once the cluster was read."""
+    """A source of findings besides the cluster. It is read in parallel with the cluster."""
 
     @property
     def declared(self) -> int:
-        """How many objects are declared there."""
+        """Number of declared objects in this source."""
 
     def bodies(self, live: reader.LiveState, applied: Applied) -> list[Body]:
-        """Further objects of the cluster that are declared, as far as that takes a look at what is there."""
+        """Return further desired objects in the cluster, which depend on the live state."""
 
     def findings(self, live: reader.LiveState, applied: Applied) -> list[Finding]:
-        """What differs there; what cannot be read is a finding, too."""
+        """Return the differences. What cannot be read is a finding of class unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to look: for which stack, by which rules, whether the registry is asked, and what time it is.
-
-    `sources` have findings of their own, by the same rules.
-    """
+    """Options of a run: stack, rules, whether to query the registry, the current time, and further `sources`."""
 
     stack: str = ""
     rules: Sequence[Rule] = ()
@@ -106,72 +103,72 @@ class Options:
     sources: Sequence[Source] = ()
 
 
-def look(
+def detect_drift(
     api: Api,
     namespace: str,
     declared: Callable[[], Iterable[Mapping[str, Any]]],
     applied: Callable[[], Applied] = Applied,
     options: Options = Options(),
 ) -> Report:
-    """Read the server, and compare it with what is declared.
+    """Read the server, compare it with the desired state, and return the report.
 
-    `declared` and `applied` are asked for while the server is being read. What cannot be read becomes a finding;
-    only what `declared` raises is raised.
+    `declared` and `applied` are called while the server is being read. What cannot be read becomes a finding; only
+    errors of `declared` are raised.
     """
     started = time.perf_counter()
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(reader.read, api, namespace)
-        wanted = [dict(body) for body in declared()]
-        before = applied()
-    live = _complete(api, reading, wanted)
-    wanted += [body for source in options.sources for body in source.bodies(live, before)]
-    report = assemble(api if options.registry else None, live, wanted, before, options)
+        desired = [dict(body) for body in declared()]
+        last_applied = applied()
+    live = _read_remaining(api, reading, desired)
+    desired += [body for source in options.sources for body in source.bodies(live, last_applied)]
+    report = build_report(api if options.registry else None, live, desired, last_applied, options)
     return replace(report, seconds=time.perf_counter() - started)
 
 
-def _complete(api: Api, reading: Future[reader.LiveState], wanted: list[Body]) -> reader.LiveState:
-    """What was read, and the declared objects of kinds or namespaces that are not read as a matter of course."""
+def _read_remaining(api: Api, reading: Future[reader.LiveState], desired: list[Body]) -> reader.LiveState:
+    """Add declared objects of kinds or namespaces that are not read by default."""
     live = reading.result()
-    read_declared(api, live, wanted)
+    read_declared(api, live, desired)
     return live
 
 
 def read_declared(api: reader.Reader, live: reader.LiveState, declared: Iterable[Body]) -> None:
-    """Add to what was read the declared objects of kinds or namespaces that are not read as a matter of course."""
+    """Add declared objects of kinds or namespaces that are not read by default."""
     if not live.unreachable:
         named = ((str(body["apiVersion"]), objects.reference(body, live.namespace)) for body in declared)
         reader.read_more(api, live, named)
 
 
-def assemble(
-    api: registry.Asker | None,
+def build_report(
+    api: registry.Client | None,
     live: reader.LiveState,
     declared: list[Body],
     applied: Applied,
     options: Options = Options(),
 ) -> Report:
-    """The report on a live state that has been read. Only the registry is asked here, and not without an `api`."""
+    """Build the report on a live state. Contacts the registry if `api` is given, nothing else."""
     now = options.now or datetime.now(UTC)
     masker = Masker([*declared, *(body for _, body in live.of("Secret"))])
     refs = [objects.reference(body, live.namespace) for body in declared]
-    images = registry.running(refs, health.by_workload(live)) if api is not None else []
+    images = registry.running_images(refs, health.by_workload(live)) if api is not None else []
     with ThreadPoolExecutor(1) as pool:
-        # The registry is asked while the rest is compared.
-        asking = pool.submit(registry.look_up, api, images) if api is not None and images else None
+        # The registry is queried while the rest is compared.
+        lookup = pool.submit(registry.look_up_digests, api, images) if api is not None and images else None
         found = objects.findings(declared, applied, live, masker)
         found += health.findings(refs, live, masker, now)
-    digests = asking.result() if asking else registry.Digests()
+    digests = lookup.result() if lookup else registry.Digests()
     found += registry.findings(images, digests)
-    notes = [f"tags of {name} were not looked up: only its nodes reach it" for name in digests.not_asked]
+    notes = [f"tags of {name} were not looked up: only the nodes can reach it" for name in digests.unreachable]
     if applied.problem:
-        found.append(_state_unread(applied, options.stack))
+        found.append(_state_unreadable(applied, options.stack))
     for source in options.sources:
         found += source.findings(live, applied)
-    settled = decided(found, options.rules)
-    kept = [finding for finding in settled if finding.action is not Action.IGNORE]
+    decided_findings = apply_rules(found, options.rules)
+    kept = [finding for finding in decided_findings if finding.action is not Action.IGNORE]
     return Report(
-        findings=ordered(kept),
-        ignored=len(settled) - len(kept),
+        findings=sorted_findings(kept),
+        ignored=len(decided_findings) - len(kept),
         namespace=live.namespace,
         server=live.server,
         stack=options.stack,
@@ -182,8 +179,8 @@ def assemble(
     )
 
 
-def _state_unread(applied: Applied, stack: str) -> Finding:
-    note = "drift and pending changes are told apart by field managers alone"
+def _state_unreadable(applied: Applied, stack: str) -> Finding:
+    note = "drift and pending changes are told apart by field managers only"
     return Finding(
         FindingClass.UNKNOWN, ObjectRef("Stack", "", stack), change=Change.STATE, live=applied.problem, note=note
     )

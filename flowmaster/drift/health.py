@@ -1,4 +1,4 @@
-"""Whether what runs works: the pods of declared workloads, and what their controllers say about them."""
+"""Health of declared workloads: their pods, and the conditions that their controllers report."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import Change, Finding, FindingClass, ObjectRef
 
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
-STARTING = timedelta(seconds=30)
-"""How long a container may take to become ready for the first time before it counts as unready."""
-SETTLED = timedelta(seconds=30)
-"""How long a container has to run after several crashes before it counts as recovered."""
-CRASHES = 3
-"""Restarts from which a container that has only just been started again counts as crashing."""
+STARTUP_TIME = timedelta(seconds=30)
+"""Time in which a new container may become ready before it counts as unhealthy."""
+RECOVERY_TIME = timedelta(seconds=30)
+"""Time that a container must run after crashes before it counts as recovered."""
+CRASH_RESTARTS = 3
+"""Restarts after which a container that just restarted counts as crashing."""
 
 _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
 _WAITING_NORMALLY = frozenset({"ContainerCreating", "PodInitializing", ""})
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """What is wrong with one pod: `place` is the container, or empty for the pod as a whole."""
+class Problem:
+    """A problem of one pod; `container` is empty if it concerns the whole pod."""
 
-    place: str
-    words: str
+    container: str
+    message: str
     since: datetime | None
 
 
 def findings(refs: Iterable[ObjectRef], live: LiveState, masker: Masker, now: datetime | None = None) -> list[Finding]:
-    """One finding for each container that fails, or for a workload that has fewer pods than it should.
+    """Return a finding for each failing container, and for each workload with too few available pods.
 
-    A rollout that goes on as it should is no finding, nor is a workload that is scaled to nothing.
+    A rollout in progress is not a finding, nor is a workload scaled to zero.
     """
     now = now or datetime.now(UTC)
     if "Pod" in live.unread:
@@ -46,7 +46,7 @@ def findings(refs: Iterable[ObjectRef], live: LiveState, masker: Masker, now: da
     found: list[Finding] = []
     for ref in refs:
         body = live.objects.get(ref)
-        if ref.kind in WORKLOADS and body is not None and _wanted(body):
+        if ref.kind in WORKLOADS and body is not None and _desired_replicas(body):
             found += _workload(ref, body, pods.get(ref, []), masker, now)
     return found
 
@@ -58,40 +58,40 @@ def ill(refs: Iterable[ObjectRef], live: LiveState, now: datetime | None = None)
 
 
 def _workload(ref: ObjectRef, body: Body, pods: list[Body], masker: Masker, now: datetime) -> list[Finding]:
-    wanted, desired = _wanted(body), "running"
-    grouped: dict[tuple[str, str], list[Trouble]] = {}
+    desired, running = _desired_replicas(body), "running"
+    grouped: dict[tuple[str, str], list[Problem]] = {}
     for pod in pods:
-        for trouble in _troubles(pod, now):
-            reason = trouble.words.split(":", 1)[0]
-            grouped.setdefault((trouble.place, reason), []).append(trouble)
+        for problem in _problems(pod, now):
+            reason = problem.message.split(":", 1)[0]
+            grouped.setdefault((problem.container, reason), []).append(problem)
     found = []
-    for (place, _), troubles in sorted(grouped.items()):
-        worst = max(troubles, key=lambda trouble: len(trouble.words))
-        since = min((trouble.since for trouble in troubles if trouble.since), default=None)
-        path = f"pods.containers[{place}]" if place else "pods"
-        note = f"{len(troubles)} of {wanted} pods" if wanted > 1 else ""
-        words = masker.text(worst.words)
+    for (container, _), problems in sorted(grouped.items()):
+        worst = max(problems, key=lambda problem: len(problem.message))
+        since = min((problem.since for problem in problems if problem.since), default=None)
+        path = f"pods.containers[{container}]" if container else "pods"
+        note = f"{len(problems)} of {desired} pods" if desired > 1 else ""
+        text = masker.text(worst.message)
         found.append(
-            Finding(FindingClass.UNHEALTHY, ref, path, Change.STATE, words, desired, when=since, note=note)
+            Finding(FindingClass.UNHEALTHY, ref, path, Change.STATE, text, running, when=since, note=note)
         )  # fmt: skip
     if found:
         return found
-    stuck = _stuck(body)
-    if stuck:
-        words = masker.text(stuck)
-        return [Finding(FindingClass.UNHEALTHY, ref, "status", Change.STATE, words, f"{wanted} available")]
+    failure = _controller_failure(body)
+    if failure:
+        text = masker.text(failure)
+        return [Finding(FindingClass.UNHEALTHY, ref, "status", Change.STATE, text, f"{desired} available")]
     available = int((body.get("status") or {}).get("availableReplicas") or 0)
-    if available < wanted and not _progressing(body, now) and not _starting(pods, now):
+    if available < desired and not _progressing(body, now) and not _starting(pods, now):
         return [
             Finding(
-                FindingClass.UNHEALTHY, ref, "status.availableReplicas", Change.STATE, available, wanted,
+                FindingClass.UNHEALTHY, ref, "status.availableReplicas", Change.STATE, available, desired,
                 when=_condition(body, "Available", now)[1],
             )
         ]  # fmt: skip
     return []
 
 
-def _wanted(body: Body) -> int:
+def _desired_replicas(body: Body) -> int:
     if body["kind"] == "DaemonSet":
         return int((body.get("status") or {}).get("desiredNumberScheduled") or 0)
     replicas = (body.get("spec") or {}).get("replicas")
@@ -99,7 +99,7 @@ def _wanted(body: Body) -> int:
 
 
 def by_workload(live: LiveState) -> dict[ObjectRef, list[Body]]:
-    """The pods of each workload. A ReplicaSet is named after its Deployment and the hash that its pods carry."""
+    """Return the pods of each workload. A ReplicaSet's name is its Deployment's plus the hash in its pods' labels."""
     found: dict[ObjectRef, list[Body]] = {}
     for ref, pod in live.of("Pod"):
         metadata = pod["metadata"]
@@ -114,23 +114,23 @@ def by_workload(live: LiveState) -> dict[ObjectRef, list[Body]]:
     return found
 
 
-def _troubles(pod: Body, now: datetime) -> Iterator[Trouble]:
+def _problems(pod: Body, now: datetime) -> Iterator[Problem]:
     status = pod.get("status") or {}
     if status.get("phase") in ("Succeeded", "Failed"):
-        # Left over; its controller has replaced it, or says that it could not.
+        # A finished pod: its controller has replaced it, or reports that it could not.
         return
     failing = False
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         words = _failure(container, now)
         if words:
             failing = True
-            yield Trouble(str(container["name"]), words, _since(container))
+            yield Problem(str(container["name"]), words, _since(container))
     if failing:
         return
     scheduled = _pod_condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         since = moment(scheduled.get("lastTransitionTime"))
-        yield Trouble("", f"Unschedulable: {scheduled.get('message', '')}", since)
+        yield Problem("", f"Unschedulable: {scheduled.get('message', '')}", since)
         return
     for container in status.get("containerStatuses") or ():
         started = moment(((container.get("state") or {}).get("running") or {}).get("startedAt"))
@@ -139,12 +139,12 @@ def _troubles(pod: Body, now: datetime) -> Iterator[Trouble]:
         ready = _pod_condition(pod, "Ready")
         changed = moment(ready.get("lastTransitionTime"))
         was_ready = changed is not None and changed > started + timedelta(seconds=1)
-        if was_ready or now - started > STARTING:
-            yield Trouble(str(container["name"]), "not ready: its readiness probe fails", changed or started)
+        if was_ready or now - started > STARTUP_TIME:
+            yield Problem(str(container["name"]), "not ready: its readiness probe fails", changed or started)
 
 
 def _failure(container: dict[str, Any], now: datetime) -> str:
-    """What a container fails with, or nothing."""
+    """Describe a container's failure; empty if there is none."""
     state, restarts = container.get("state") or {}, int(container.get("restartCount") or 0)
     last = (container.get("lastState") or {}).get("terminated") or {}
     if waiting := state.get("waiting"):
@@ -152,21 +152,21 @@ def _failure(container: dict[str, Any], now: datetime) -> str:
         if reason in _WAITING_NORMALLY:
             return ""
         if reason == "CrashLoopBackOff":
-            return f"{reason}: {_end(last)}, {_times(restarts)}"
+            return f"{reason}: {_exit_text(last)}, {_restarts_text(restarts)}"
         message = " ".join(str(waiting.get("message") or "").split())
         if reason in _NO_IMAGE:
-            # The reason comes last in a long chain that names the image again and again.
+            # The cause comes last in a chain that repeats the image.
             message = f"{container.get('image')}: {message.rpartition(': ')[2]}"
         return f"{reason}: {message}".rstrip(": ")
     if ended := state.get("terminated"):
-        return f"crashed: {_end(ended)}, {_times(restarts)}" if ended.get("exitCode") else ""
+        return f"crashed: {_exit_text(ended)}, {_restarts_text(restarts)}" if ended.get("exitCode") else ""
     started = moment((state.get("running") or {}).get("startedAt"))
-    if last.get("exitCode") and restarts >= CRASHES and started is not None and now - started < SETTLED:
-        return f"crashes again and again: {_end(last)}, {_times(restarts)}"
+    if last.get("exitCode") and restarts >= CRASH_RESTARTS and started is not None and now - started < RECOVERY_TIME:
+        return f"keeps crashing: {_exit_text(last)}, {_restarts_text(restarts)}"
     return ""
 
 
-def _end(terminated: dict[str, Any]) -> str:
+def _exit_text(terminated: dict[str, Any]) -> str:
     code, reason = terminated.get("exitCode"), terminated.get("reason")
     signal = f", signal {terminated['signal']}" if terminated.get("signal") else ""
     message = " ".join(str(terminated.get("message") or "").split())
@@ -174,7 +174,7 @@ def _end(terminated: dict[str, Any]) -> str:
     return f"{words}: {message[-200:]}" if message else words
 
 
-def _times(restarts: int) -> str:
+def _restarts_text(restarts: int) -> str:
     return f"{restarts} restart{'' if restarts == 1 else 's'}"
 
 
@@ -184,8 +184,8 @@ def _since(container: dict[str, Any]) -> datetime | None:
     return moment(ended.get("finishedAt") or last.get("finishedAt"))
 
 
-def _stuck(body: Body) -> str:
-    """What the controller says if it has given up."""
+def _controller_failure(body: Body) -> str:
+    """Return the controller's message if it gave up."""
     for condition in (body.get("status") or {}).get("conditions") or ():
         failed = condition.get("type") == "ReplicaFailure" and condition.get("status") == "True"
         late = condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
@@ -195,7 +195,7 @@ def _stuck(body: Body) -> str:
 
 
 def _progressing(body: Body, now: datetime) -> bool:
-    """Whether a rollout is under way and within its deadline."""
+    """Return whether a rollout is in progress and within its deadline."""
     metadata, status, spec = body["metadata"], body.get("status") or {}, body.get("spec") or {}
     if int(status.get("observedGeneration") or 0) < int(metadata.get("generation") or 0):
         return True
@@ -215,9 +215,9 @@ def _condition(body: Body, kind: str, _now: datetime) -> tuple[str, datetime | N
 
 
 def _starting(pods: list[Body], now: datetime) -> bool:
-    """Whether a pod has only just been made, so that it is too early to say."""
+    """Return whether a pod was created so recently that it may still be starting."""
     created = (moment(pod["metadata"].get("creationTimestamp")) for pod in pods)
-    return any(at is not None and now - at < STARTING for at in created)
+    return any(at is not None and now - at < STARTUP_TIME for at in created)
 
 
 def _pod_condition(pod: Body, kind: str) -> dict[str, Any]:

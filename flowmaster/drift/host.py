@@ -1,4 +1,4 @@
-"""The server's part of a report: read beside the cluster, and told in the same findings."""
+"""The host as a source of findings: nginx and compose projects, read in parallel with the cluster."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ Json = dict[str, Any]
 
 @dataclass
 class HostSource:
-    """A look at the server that is under way."""
+    """A read of the host in progress."""
 
     settings: Settings
     _reading: Future[HostState]
     addresses: Mapping[str, str] = field(default_factory=dict)
-    """``CLUSTERIP:PORT`` by service, as far as it is known once the cluster was read."""
+    """``CLUSTERIP:PORT`` by service, if known; set once the cluster was read."""
     projects: Mapping[str, DesiredProject] = field(default_factory=dict)
-    """Compose projects that were read at some time, as they are declared now."""
+    """Compose projects that have a source, by name."""
     compose_addresses: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """ClusterIPs by service, of each project, once the cluster was read."""
-    _asking: Future[Mapping[str, Json]] | None = None
+    """By project, ClusterIPs by service; set once the cluster was read."""
+    _reading_projects: Future[Mapping[str, Json]] | None = None
 
     @property
     def declared(self) -> int:
-        """How many objects are declared on the server."""
+        """Number of objects declared on the host."""
         proxy = self.settings.stack.reverse_proxy
         return (len(proxy.sites) if proxy else 0) + len(self.projects)
 
     def project_states(self) -> Mapping[str, Json]:
-        """How each compose project is on the server (:func:`flowmaster.host.docker.read_state`).
+        """Return the state of each compose project (:func:`flowmaster.host.docker.read_state`).
 
-        :raises HostError: where that could not be read.
+        :raises HostError: if it could not be read.
         """
-        return self._asking.result() if self._asking is not None else {}
+        return self._reading_projects.result() if self._reading_projects is not None else {}
 
     def bodies(self, live: LiveState, applied: Applied) -> list[dict[str, Any]]:
-        """What the compose projects have in the cluster."""
+        """Return the desired objects of compose projects in the cluster."""
         services = {ref.name: (body.get("spec") or {}).get("clusterIP") for ref, body in live.of("Service")}
         self.compose_addresses = {
             name: {s: str(services[o]) for s, o in project.transfer.objects.items() if services.get(o)}
@@ -62,24 +62,24 @@ class HostSource:
         ]
 
     def state(self) -> HostState:
-        """What was read.
+        """Return the state of the host.
 
-        :raises HostError: where it could not be.
+        :raises HostError: if it could not be read.
         """
         return self._reading.result()
 
-    def refuse_impostor(self) -> None:
-        """Go no further where somebody else answers in the server's place.
+    def raise_host_key_error(self) -> None:
+        """Raise if another machine answers in the server's place.
 
-        :raises HostKeyError: saying so.
+        :raises HostKeyError: if the host key does not match.
         """
         err = self._reading.exception()
         if isinstance(err, HostKeyError):
             raise err
 
     def findings(self, live: LiveState, applied: Applied) -> list[Finding]:
-        """What differs on the server; one finding that says so where it could not be read."""
-        from flowmaster.drift.nginx import Situation, findings
+        """Return the differences on the host; a single unknown finding if it could not be read."""
+        from flowmaster.drift.nginx import Comparison, findings
 
         proxy = self.settings.stack.reverse_proxy
         self.addresses = addresses(self.settings, live)
@@ -88,11 +88,11 @@ class HostSource:
             masker = Masker([body for _, body in live.of("Secret")])
             found = self._of_projects(host, applied, masker)
         except HostError as err:
-            return [unread(self.settings, err)]
+            return [unreadable(self.settings, err)]
         if proxy is None:
             return found
         return found + findings(
-            Situation(
+            Comparison(
                 proxy=proxy,
                 host=host,
                 addresses=self.addresses,
@@ -117,10 +117,10 @@ class HostSource:
         ]
 
 
-def start(settings: Settings, *, containers: bool = False) -> HostSource | None:
-    """Begin to read the server, where the stack has anything on it; the answer is waited for when it is asked for.
+def start_reading(settings: Settings, *, containers: bool = False) -> HostSource | None:
+    """Start reading the host in the background; None if the stack has nothing there.
 
-    :raises config.errors.ConfigError: where a compose project cannot be what it is declared to be.
+    :raises config.errors.ConfigError: if a compose project cannot be in its desired phase.
     """
     projects: Mapping[str, DesiredProject] = {}
     if any(project.source is not None for project in settings.stack.compose.values()):
@@ -131,12 +131,12 @@ def start(settings: Settings, *, containers: bool = False) -> HostSource | None:
         return None
     pool = ThreadPoolExecutor(2, thread_name_prefix="host")
     reading = pool.submit(_read, settings, [p.transfer.site for p in projects.values()], containers)
-    asking = pool.submit(_ask, settings, projects) if projects else None
+    asking = pool.submit(_read_projects, settings, projects) if projects else None
     pool.shutdown(wait=False)
-    return HostSource(settings, reading, projects=projects, _asking=asking)
+    return HostSource(settings, reading, projects=projects, _reading_projects=asking)
 
 
-def _ask(settings: Settings, projects: Mapping[str, DesiredProject]) -> Mapping[str, Json]:
+def _read_projects(settings: Settings, projects: Mapping[str, DesiredProject]) -> Mapping[str, Json]:
     from flowmaster.host import docker
     from flowmaster.host.access import access
     from flowmaster.host.connection import Session
@@ -155,14 +155,14 @@ def _read(settings: Settings, further: list[str], containers: bool) -> HostState
     return nginx.read(access(settings.stack.host), sites, ports, containers=containers)
 
 
-def unread(settings: Settings, err: HostError) -> Finding:
-    """That the server could not be read, and why."""
+def unreadable(settings: Settings, err: HostError) -> Finding:
+    """Return the finding for a host that could not be read."""
     ref = ObjectRef("Host", "", str(settings.environ.get("FLOWMASTER_HOST_ADDRESS") or settings.stack.host.address))
     return Finding(FindingClass.UNKNOWN, ref, change=Change.STATE, live=err.found, note=err.remedy)
 
 
 def addresses(settings: Settings, live: LiveState) -> Mapping[str, str]:
-    """``CLUSTERIP:PORT`` by service: the address that the stack gives it, else the one that its Service has."""
+    """Return ``CLUSTERIP:PORT`` by service: the address in the stack, else that of the live Service."""
     found = {}
     specs = {ref.name: body.get("spec") or {} for ref, body in live.of("Service")}
     for name, entry in settings.services.items():

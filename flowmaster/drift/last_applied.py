@@ -1,4 +1,4 @@
-"""What was applied last, as the state of the Pulumi stack has it."""
+"""Reads the last applied state from the state of the Pulumi stack."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
 from flowmaster.compare.finding import OPAQUE, ObjectRef
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
-"""The key under which Pulumi marks special values; anything marked so cannot be read here."""
+"""The key with which Pulumi marks special values (secrets among them), which cannot be read here."""
 
 _SITE = "flowmaster:NginxSite"
 _IMAGES = "flowmaster:ComposeImages"
 _FRACTION = re.compile(r"\.\d+")
-"""Nanoseconds, which Python does not read."""
+"""Fractions of a second: nanoseconds, which Python does not parse."""
 
 
 @dataclass(frozen=True)
 class Applied:
-    """The bodies that were applied last. `problem` says why they are not known; then nothing is said about any."""
+    """The last applied state. If it could not be read, `problem` says why and the rest is empty."""
 
     bodies: Mapping[ObjectRef, dict[str, Any]] = field(default_factory=dict)
     sites: Mapping[str, str] = field(default_factory=dict)
-    """The text of each of nginx's sites, by name."""
+    """Text of each nginx site, by name."""
     addresses: Mapping[ObjectRef, str] = field(default_factory=dict)
-    """The ClusterIP that each Service had then."""
+    """ClusterIP of each Service at that time."""
     digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By compose project, what the registry calls the images that were pushed for its services."""
+    """By compose project, digests of pushed images by service."""
     updated: datetime | None = None
     """When the state was last written."""
     problem: str = ""
@@ -45,20 +45,20 @@ class Applied:
 
 
 def from_stack(project: str, stack: str, root: Path) -> Applied:
-    """What the stack's state says; a stack that has none yet has applied nothing. Never raises."""
+    """Read the stack's state; a stack without state has applied nothing. Never raises."""
     try:
-        kept = folder(root)
-        state = from_files(kept, project, stack) if kept is not None else _exported(stack, root)
+        folder = backend_folder(root)
+        state = from_files(folder, project, stack) if folder is not None else _exported(stack, root)
         if state is None:
             return Applied()
-        return Applied(bodies(state), sites(state), addresses(state), digests(state), _written(state))
+        return Applied(bodies(state), sites(state), addresses(state), digests(state), _write_time(state))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, subprocess.SubprocessError) as err:
-        words = " ".join(str(err).split())[:200]
-        return Applied(problem=f"the state of stack {stack} cannot be read: {words or type(err).__name__}")
+        message = " ".join(str(err).split())[:200]
+        return Applied(problem=f"the state of stack {stack} cannot be read: {message or type(err).__name__}")
 
 
 def backend(root: Path) -> str:
-    """Where Pulumi keeps its state: as the CLI decides it."""
+    """Return the URL of Pulumi's backend, chosen as the CLI does."""
     if named := os.environ.get("PULUMI_BACKEND_URL"):
         return named
     project = root / "Pulumi.yaml"
@@ -73,8 +73,8 @@ def backend(root: Path) -> str:
     return str(json.loads(credentials.read_text()).get("current") or "") if credentials.is_file() else ""
 
 
-def folder(root: Path) -> Path | None:
-    """The folder of the backend, where it is one of files on this machine."""
+def backend_folder(root: Path) -> Path | None:
+    """Return the folder of a file backend; None for other backends."""
     location = backend(root)
     if not location.startswith("file://"):
         return None
@@ -82,16 +82,17 @@ def folder(root: Path) -> Path | None:
     return path if path.is_absolute() else root / path
 
 
-def from_files(kept: Path, project: str, stack: str) -> dict[str, Any] | None:
-    """The state from the files of the backend: quicker than starting Pulumi for it, and it needs no passphrase.
+def from_files(folder: Path, project: str, stack: str) -> dict[str, Any] | None:
+    """Read the state from the files of the backend, which is faster than starting Pulumi and needs no passphrase.
 
-    None where the stack has none yet. Raises OSError or ValueError where it cannot be read.
+    :return: None if the stack has no state yet.
+    :raises OSError, ValueError: if it cannot be read.
     """
     import orjson
 
-    stacks = kept / ".pulumi" / "stacks"
-    if not kept.is_dir():
-        raise FileNotFoundError(f"{kept} is not a folder")
+    stacks = folder / ".pulumi" / "stacks"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder")
     for base in (stacks / project / stack, stacks / stack):
         for name in (base.with_name(f"{base.name}.json"), base.with_name(f"{base.name}.json.gz")):
             if name.is_file():
@@ -112,12 +113,12 @@ def _exported(stack: str, root: Path) -> dict[str, Any] | None:
 
 
 def bodies(deployment: Mapping[str, Any]) -> dict[ObjectRef, dict[str, Any]]:
-    """The Kubernetes bodies among the resources of a state."""
+    """Return the Kubernetes objects in a state."""
     return {ref: _readable(inputs) for ref, inputs, _ in _objects(deployment)}
 
 
 def addresses(deployment: Mapping[str, Any]) -> dict[ObjectRef, str]:
-    """The ClusterIPs of the Services among the resources of a state, as the server gave them."""
+    """Return the ClusterIPs of Services in a state."""
     found = {}
     for ref, _, outputs in _objects(deployment):
         spec = outputs.get("spec")
@@ -128,7 +129,7 @@ def addresses(deployment: Mapping[str, Any]) -> dict[ObjectRef, str]:
 
 
 def _objects(deployment: Mapping[str, Any]) -> Iterator[tuple[ObjectRef, dict[str, Any], dict[str, Any]]]:
-    """The Kubernetes objects of a state: what they are called, their inputs and their outputs."""
+    """Yield reference, inputs and outputs of each Kubernetes object in a state."""
     for resource in deployment.get("resources") or ():
         kind = str(resource.get("type", ""))
         inputs = resource.get("inputs")
@@ -138,16 +139,16 @@ def _objects(deployment: Mapping[str, Any]) -> Iterator[tuple[ObjectRef, dict[st
         if not isinstance(metadata, dict) or "kind" not in inputs:
             continue
         outputs = resource.get("outputs") or {}
-        shown = outputs.get("metadata")
-        names = {**(shown if isinstance(shown, dict) else {}), **metadata}
+        output_metadata = outputs.get("metadata")
+        names = {**(output_metadata if isinstance(output_metadata, dict) else {}), **metadata}
         name, namespace = names.get("name"), names.get("namespace")
         if isinstance(name, str):
             known = kind_name(str(inputs.get("apiVersion", "")), str(inputs["kind"]))
-            whole = known in CLUSTER_SCOPED or not isinstance(namespace, str)
-            yield ObjectRef(known, "" if whole else str(namespace), name), inputs, outputs
+            cluster_scoped = known in CLUSTER_SCOPED or not isinstance(namespace, str)
+            yield ObjectRef(known, "" if cluster_scoped else str(namespace), name), inputs, outputs
 
 
-def _written(deployment: Mapping[str, Any]) -> datetime | None:
+def _write_time(deployment: Mapping[str, Any]) -> datetime | None:
     text = str((deployment.get("manifest") or {}).get("time", ""))
     try:
         return datetime.fromisoformat(_FRACTION.sub(".000000", text))
@@ -156,7 +157,7 @@ def _written(deployment: Mapping[str, Any]) -> datetime | None:
 
 
 def sites(deployment: Mapping[str, Any]) -> dict[str, str]:
-    """The texts of nginx's sites among the resources of a state."""
+    """Return the texts of nginx sites in a state."""
     found = {}
     for resource in deployment.get("resources") or ():
         outputs = resource.get("outputs") or {}
@@ -168,7 +169,7 @@ def sites(deployment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def digests(deployment: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """What was pushed for compose projects, by project and service, among the resources of a state."""
+    """Return the digests of pushed images in a state, by compose project and service."""
     found = {}
     for resource in deployment.get("resources") or ():
         outputs = resource.get("outputs") or {}

@@ -1,4 +1,4 @@
-"""From what was read of the server to findings. Pure: nothing is read here."""
+"""Compares nginx on the server with the declared sites. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowmaster.compare.finding import ABSENT, Change, Finding, FindingClass, Ob
 from flowmaster.compare.three_way import Difference, compare
 from flowmaster.host import nginx_credentials, nginx_tree, server_match
 from flowmaster.host.nginx import AVAILABLE, ENABLED, File, HostState
-from flowmaster.render import nginx as body
+from flowmaster.render.nginx import site_text
 
 NGINX = ObjectRef("Nginx", "", "nginx")
 MODE = "0644"
@@ -23,53 +23,57 @@ _NO_ADDRESS = "address-of-{}:0"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Situation:
-    """What is declared, what is live, and what was applied last: everything that findings come from."""
+class Comparison:
+    """Declared sites, live state of the host, and last applied texts."""
 
     proxy: ReverseProxy
     host: HostState
     addresses: Mapping[str, str] = field(default_factory=dict)
-    """``CLUSTERIP:PORT`` by service, as far as it is known."""
+    """``CLUSTERIP:PORT`` by service, if known."""
     unread: bool = False
-    """Whether the Services could not be read, so that an address which is not known says nothing."""
+    """Whether the Services could not be read; an unknown address is then not a finding."""
     applied: Mapping[str, str] = field(default_factory=dict)
-    """The text of each site as it was applied last."""
+    """Last applied text of each site."""
     masker: Masker = field(default_factory=Masker)
 
 
 def reference(site: str) -> ObjectRef:
-    """A site as the object of a finding."""
+    """Return a site's object reference."""
     return ObjectRef("NginxSite", "", site)
 
 
-def findings(now: Situation) -> list[Finding]:
-    """All findings about the server."""
-    nginx = now.host.nginx
+def findings(comparison: Comparison) -> list[Finding]:
+    """Return all findings about nginx."""
+    nginx = comparison.host.nginx
     if not nginx.installed:
         words = "nginx is not installed"
         return [Finding(FindingClass.UNHEALTHY, NGINX, change=Change.STATE, live=words, note="apt-get install nginx")]
-    found = [finding for name, site in now.proxy.sites.items() for finding in _site(name, site, now)]
-    return [*found, *_state(now, {finding.object.name for finding in found}), *_others(now)]
+    found = [finding for name, site in comparison.proxy.sites.items() for finding in _site(name, site, comparison)]
+    return [
+        *found,
+        *_nginx_findings(comparison, {finding.object.name for finding in found}),
+        *_foreign_sites(comparison),
+    ]
 
 
-def declared_text(name: str, now: Situation) -> str:
-    """The site as it is to be, with a word in place of the address of a Service that is not there."""
-    site = now.proxy.sites[name]
+def declared_text(name: str, comparison: Comparison) -> str:
+    """Render the desired site, with a placeholder for the address of a Service that does not exist."""
+    site = comparison.proxy.sites[name]
     services = {entry.service for entry in site.locations.values() if entry.service}
-    return body.site(site, {s: now.addresses.get(s, _NO_ADDRESS.format(s)) for s in services})
+    return site_text(site, {s: comparison.addresses.get(s, _NO_ADDRESS.format(s)) for s in services})
 
 
-def _site(name: str, site: Site, now: Situation) -> Iterator[Finding]:
-    file = now.host.site(name)
-    before = now.applied.get(name)
-    if name in now.host.problems:
-        yield _elsewhere(name, file, now)
+def _site(name: str, site: Site, comparison: Comparison) -> Iterator[Finding]:
+    file = comparison.host.site(name)
+    before = comparison.applied.get(name)
+    if name in comparison.host.problems:
+        yield _site_outside(name, file, comparison)
         return
     if file is None or file.kind == "broken link":
-        yield _missing(name, file, now)
+        yield _missing(name, file, comparison)
         return
     if file.content is None:
-        text = f"{file.path} is no file that can be read ({file.kind})"
+        text = f"{file.path} is not a readable file ({file.kind})"
         yield Finding(FindingClass.UNKNOWN, reference(name), change=Change.STATE, live=text)
         return
     try:
@@ -80,26 +84,28 @@ def _site(name: str, site: Site, now: Situation) -> Iterator[Finding]:
         )
     else:
         applied = nginx_tree.meaning(before) if before is not None else ABSENT
-        for difference in compare(nginx_tree.meaning(declared_text(name, now)), live, applied):
-            if not (now.unread and _unknown_address(difference)):
-                yield _difference(name, site, file, difference, now)
+        for difference in compare(nginx_tree.meaning(declared_text(name, comparison)), live, applied):
+            if not (comparison.unread and _unknown_address(difference)):
+                yield _difference(name, site, file, difference, comparison)
     owner = f"{file.owner}:{file.group}"
-    for path, found, wanted in (("mode", file.mode, MODE), ("owner", owner, OWNER)):
-        if found != wanted:
-            yield Finding(FindingClass.DRIFT, reference(name), path, live=found, declared=wanted, when=file.touched)
+    for path, found, desired in (("mode", file.mode, MODE), ("owner", owner, OWNER)):
+        if found != desired:
+            yield Finding(FindingClass.DRIFT, reference(name), path, live=found, declared=desired, when=file.touched)
 
 
-def _elsewhere(name: str, file: File | None, now: Situation) -> Finding:
-    """A site that an update does not write: told alone, for nothing that differs in it is set back."""
-    same = file is not None and file.content is not None and nginx_tree.same(file.content, declared_text(name, now))
+def _site_outside(name: str, file: File | None, comparison: Comparison) -> Finding:
+    """Return the finding for a site that an update does not write; its differences are not listed."""
+    same = (
+        file is not None and file.content is not None and nginx_tree.same(file.content, declared_text(name, comparison))
+    )
     says = "as declared" if same else "not as declared"
     return Finding(
         FindingClass.UNHEALTHY,
         reference(name),
         change=Change.STATE,
-        live=f"the site {now.host.problems[name]}",
+        live=f"the site {comparison.host.problems[name]}",
         when=file.touched if file is not None else None,
-        note=f"{says}, and up does not write there: remove {ENABLED}/{name} first",
+        note=f"{says}, but up does not write there; remove {ENABLED}/{name} first",
     )
 
 
@@ -107,37 +113,41 @@ def _unknown_address(found: Difference) -> bool:
     return isinstance(found.declared, str) and _NO_ADDRESS.partition("{")[0] in found.declared
 
 
-def _missing(name: str, file: File | None, now: Situation) -> Finding:
-    kept = now.host.disabled(name)
-    cls = FindingClass.DRIFT if kept or file or name in now.applied else FindingClass.PENDING
-    note = f"disabled: it is only in {kept.path}" if kept else ""
+def _missing(name: str, file: File | None, comparison: Comparison) -> Finding:
+    kept = comparison.host.disabled(name)
+    cls = FindingClass.DRIFT if kept or file or name in comparison.applied else FindingClass.PENDING
+    note = f"disabled: it exists only as {kept.path}" if kept else ""
     if file is not None:
-        note = f"{file.path} leads to {file.target}, which is not there"
-    return Finding(cls, reference(name), change=Change.MISSING, declared=_summary(now.proxy.sites[name]), note=note)
+        note = f"{file.path} points to {file.target}, which does not exist"
+    return Finding(
+        cls, reference(name), change=Change.MISSING, declared=_summary(comparison.proxy.sites[name]), note=note
+    )
 
 
 def _summary(site: Site) -> str:
     return f"{' '.join(site.server_names)} on port {site.listen}: {', '.join(site.locations)}"
 
 
-def _difference(name: str, site: Site, file: File, found: Difference, now: Situation) -> Finding:
+def _difference(name: str, site: Site, file: File, found: Difference, comparison: Comparison) -> Finding:
     cls, note = found.cls or FindingClass.DRIFT, ""
     if found.path[-1] == "proxy_pass" and isinstance(found.live, str):
         address = found.live.partition("://")[2].partition("/")[0]
         location = site.locations.get(str(found.path[-2]))
-        if location is not None and location.service and address not in _known(now, location):
-            # the Service was made again: the program is as it was, the server is not
+        if location is not None and location.service and address not in _service_addresses(comparison, location):
+            # the Service was recreated: the server changed, not the program
             cls = FindingClass.DRIFT
             note = f"no Service has the address {address}; {location.service} " + (
-                f"has {now.addresses[location.service]}" if location.service in now.addresses else "is not there"
+                f"has {comparison.addresses[location.service]}"
+                if location.service in comparison.addresses
+                else "does not exist"
             )
-    return of_difference(reference(name), found, file, now.masker, cls, note)
+    return finding_of(reference(name), found, file, comparison.masker, cls, note)
 
 
-def of_difference(
+def finding_of(
     ref: ObjectRef, found: Difference, file: File, masker: Masker, cls: FindingClass, note: str = ""
 ) -> Finding:
-    """What differs in a site's file as a finding, with credentials hidden."""
+    """Return a difference in a site's file as a finding, with credentials masked."""
     live, hidden_live = nginx_credentials.shown(found.path, found.live, masker)
     declared, hidden = nginx_credentials.shown(found.path, found.declared, masker)
     return Finding(
@@ -154,27 +164,27 @@ def of_difference(
     )
 
 
-def _known(now: Situation, location: Location) -> set[str]:
-    """The addresses of all Services, at the location's port where it has one of its own."""
-    addresses = now.addresses.values()
+def _service_addresses(comparison: Comparison, location: Location) -> set[str]:
+    """Return the addresses of all Services, with the location's port if it has one."""
+    addresses = comparison.addresses.values()
     return {f"{a.partition(':')[0]}:{location.port}" if location.port else a for a in addresses}
 
 
 def _revision(value: Any) -> str:
-    """What tells one hidden value from another without saying it."""
+    """Hash a masked value, so that a change of it shows."""
     return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def _state(now: Situation, differing: set[str]) -> Iterator[Finding]:
-    """What nginx does. What follows from a file that differs, and ends with that, is not told twice."""
-    nginx, own = now.host.nginx, {f"{ENABLED}/{name}" for name in now.proxy.sites}
+def _nginx_findings(comparison: Comparison, differing: set[str]) -> Iterator[Finding]:
+    """Yield findings about nginx itself, without the consequences of files that differ."""
+    nginx, own = comparison.host.nginx, {f"{ENABLED}/{name}" for name in comparison.proxy.sites}
     if not nginx.running:
         note = "; ".join(f"port {port} is taken by {who}" for port, who in nginx.taken.items())
         yield Finding(
             FindingClass.DRIFT, NGINX, "state", live="stopped", declared="running", note=note or "nothing is served"
         )
-    elif ours := sorted(path.rpartition("/")[2] for path in nginx.newer if path in own):
-        for name in (name for name in ours if name not in differing):
+    elif stale_sites := sorted(path.rpartition("/")[2] for path in nginx.newer if path in own):
+        for name in (name for name in stale_sites if name not in differing):
             yield Finding(
                 FindingClass.STALE,
                 reference(name),
@@ -186,42 +196,54 @@ def _state(now: Situation, differing: set[str]) -> Iterator[Finding]:
     elif nginx.newer and nginx.valid:
         text = f"nginx has not read {', '.join(nginx.newer)} since it was changed"
         yield Finding(
-            FindingClass.STALE, NGINX, change=Change.STATE, live=text, when=nginx.since, note="not this project's file"
+            FindingClass.STALE,
+            NGINX,
+            change=Change.STATE,
+            live=text,
+            when=nginx.since,
+            note="the file is not part of this project",
         )
     if not nginx.valid and not any(f"{ENABLED}/{name}" in nginx.words for name in differing):
         yield Finding(
             FindingClass.UNHEALTHY,
             NGINX,
             change=Change.STATE,
-            live=_complaint(nginx.words),
-            note="what runs goes on running, but nginx would not start again, and nothing new is served",
+            live=_first_error(nginx.words),
+            note="nginx keeps running, but cannot reload or restart",
         )
 
 
-def _complaint(words: str) -> str:
+def _first_error(words: str) -> str:
     lines = [line for line in words.splitlines() if "[emerg]" in line or "[crit]" in line] or words.splitlines()
     return lines[0].removeprefix("nginx: ") if lines else "nginx -t fails"
 
 
-def _others(now: Situation) -> Iterator[Finding]:
-    """Sites of others that nginx gives our requests to, or might."""
-    own = {f"{ENABLED}/{name}": name for name in now.proxy.sites}
-    ours = [server for path, name in own.items() for server in server_match.servers(path, declared_text(name, now))]
-    foreign = [server for path, file in now.host.files.items() if path not in own for server in _servers(path, file)]
-    whole = sorted([*ours, *foreign], key=lambda server: server.file)
-    found = {taken.by.file: taken for taken in reversed(list(server_match.taken(ours, whole, now.host.addresses)))}
-    wanted = {(str(port), name): site for site, entry in now.proxy.sites.items() for port, name in served(entry)}
+def _foreign_sites(comparison: Comparison) -> Iterator[Finding]:
+    """Yield foreign sites that nginx sends, or may send, requests of declared sites to."""
+    own = {f"{ENABLED}/{name}": name for name in comparison.proxy.sites}
+    own_servers = [
+        server for path, name in own.items() for server in server_match.servers(path, declared_text(name, comparison))
+    ]
+    foreign = [
+        server for path, file in comparison.host.files.items() if path not in own for server in _servers(path, file)
+    ]
+    all_servers = sorted([*own_servers, *foreign], key=lambda server: server.file)
+    found = {
+        taken.by.file: taken
+        for taken in reversed(list(server_match.taken(own_servers, all_servers, comparison.host.addresses)))
+    }
+    wanted = {(str(port), name): site for site, entry in comparison.proxy.sites.items() for port, name in served(entry)}
     for path in sorted({server.file for server in foreign}):
         if path in found:
-            live, note = _told(found[path], own)
+            live, note = _takeover_text(found[path], own)
         elif clashes := sorted(_clashes([server for server in foreign if server.file == path], wanted)):
             port, name, site = clashes[0]
             live = f"{path} serves {name or 'any name'} on port {port}, as {site} does"
             first = min(path, f"{ENABLED}/{site}")
-            note = "nginx gives the requests to " + ("it" if first == path else f"{site}, which comes first")
+            note = "nginx sends the requests to " + ("it" if first == path else f"{site}, which comes first")
         else:
             continue
-        ref, when = reference(path.rpartition("/")[2]), now.host.files[path].changed
+        ref, when = reference(path.rpartition("/")[2]), comparison.host.files[path].changed
         yield Finding(FindingClass.FOREIGN, ref, change=Change.ADDED, live=live, when=when, note=note)
 
 
@@ -234,24 +256,26 @@ def _servers(path: str, file: File) -> list[server_match.Server]:
         return []
 
 
-def _told(taken: server_match.Taken, own: Mapping[str, str]) -> tuple[str, str]:
+def _takeover_text(taken: server_match.Taken, own: Mapping[str, str]) -> tuple[str, str]:
     site, path = own[taken.instead.file], taken.by.file
     if taken.address:
         live = f"answers all requests to {taken.address}:{taken.port}"
-        return live, f"in place of {site}: {path} listens on that address itself"
+        return live, f"in place of {site}: {path} listens on that address"
     live = f"answers {taken.host or 'any name'} on port {taken.port}"
     how = f"its server_name {taken.name} matches" if taken.name else "it is the default server"
-    return live, f"in place of {site}: nginx gives the requests to {path}, for {how}"
+    return live, f"in place of {site}: nginx sends the requests to {path}, because {how}"
 
 
 def _clashes(
-    servers: Iterable[server_match.Server], wanted: Mapping[tuple[str, str], str]
+    servers: Iterable[server_match.Server], own_names: Mapping[tuple[str, str], str]
 ) -> Iterator[tuple[str, str, str]]:
-    """Port, name and site, wherever another server listens on all addresses for the very same name."""
+    """Yield port, name and site for each server that listens on all addresses with the same name."""
     for server in servers:
         for listen in server.listens:
             names = {*server.names, "_"} if listen.default else set(server.names)
             if listen.address in ("", "[::]"):
                 yield from (
-                    (listen.port, name, wanted[listen.port, name]) for name in names if (listen.port, name) in wanted
+                    (listen.port, name, own_names[listen.port, name])
+                    for name in names
+                    if (listen.port, name) in own_names
                 )

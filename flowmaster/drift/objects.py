@@ -1,4 +1,4 @@
-"""Declared bodies against live objects: every difference as a finding."""
+"""Compares desired Kubernetes objects with live ones; each difference becomes a finding."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ IMMUTABLE: dict[str, tuple[str, ...]] = {
     ),
     "Secret": ("type",),
 }
-"""Fields that can only be changed by making the object again (of a claim's resources: that cannot be set back)."""
+"""Fields that can only be changed by recreating the object. (Resources of a claim: they cannot be reduced.)"""
 
 IRREPLACEABLE = frozenset({"PersistentVolumeClaim", "StatefulSet"})
-"""Kinds whose objects are not made again for a field: what they hold could be lost with them."""
+"""Kinds whose objects are never recreated for a field, since their data could be lost."""
 
-_FROZEN = ("data", "binaryData", "immutable")
-"""What cannot be changed either where a ConfigMap or a Secret says that it is immutable."""
+_IMMUTABLE_DATA = ("data", "binaryData", "immutable")
+"""Fields of an immutable ConfigMap or Secret that cannot be changed."""
 
-_NOT_FOREIGN = frozenset({"kubernetes.io/service-account-token"})
-"""Types of Secrets that Kubernetes makes."""
+_GENERATED_SECRET_TYPES = frozenset({"kubernetes.io/service-account-token"})
+"""Types of Secrets that Kubernetes creates."""
 
-_IN_EVERY_NAMESPACE = frozenset({("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")})
-"""What Kubernetes itself puts there, and puts back: no rule can give it up."""
+_GENERATED_OBJECTS = frozenset({("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")})
+"""Objects that Kubernetes creates in every namespace, and recreates."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that declared and live objects are compared with."""
+    """The inputs of a comparison besides the objects."""
 
     applied: Applied
     live: LiveState
@@ -64,80 +64,82 @@ class Comparison:
 
     @cached_property
     def bounds(self) -> Mapping[ObjectRef, tuple[int, int]]:
-        """The replicas within which autoscalers keep what they aim at."""
+        """Minimum and maximum replicas of autoscaled objects."""
         return _autoscaled(self.live)
 
     def last(self, ref: ObjectRef) -> Any:
-        """The body that was applied last: absent if none was, opaque if that is not known."""
+        """Return the last applied body: ABSENT if there is none, OPAQUE if unknown."""
         return OPAQUE if self.applied.problem else self.applied.bodies.get(ref, ABSENT)
 
 
 def reference(body: Body, namespace: str) -> ObjectRef:
-    """What a body is called; objects that name no namespace are in the one given."""
+    """Return a body's reference; `namespace` is the default."""
     kind, metadata = kind_name(str(body.get("apiVersion", "")), str(body["kind"])), body["metadata"]
     outside = kind in CLUSTER_SCOPED
     return ObjectRef(kind, "" if outside else metadata.get("namespace") or namespace, metadata["name"])
 
 
 def findings(declared: Iterable[Body], applied: Applied, live: LiveState, masker: Masker) -> list[Finding]:
-    """All differences between what is declared and what is there. What could not be read is unknown."""
-    wanted = {reference(body, live.namespace): body for body in declared}
+    """Return all differences between desired and live objects. What could not be read is unknown."""
+    desired = {reference(body, live.namespace): body for body in declared}
     if live.unreachable:
         return [_unreachable(live)]
-    unread = [_unread(kind, reason, wanted, live) for kind, reason in sorted(live.unread.items())]
+    unread = [_unread_kind(kind, reason, desired, live) for kind, reason in sorted(live.unread.items())]
     comparison = Comparison(applied, live, masker)
     if not live.exists and "Namespace" not in live.unread:
-        return [*unread, _namespace_gone(wanted, comparison)]
+        return [*unread, _namespace_gone(desired, comparison)]
     found = list(unread)
     found += _terminating(live)
-    for ref, body in wanted.items():
+    for ref, body in desired.items():
         if ref.kind in live.unread:
             continue
-        there = live.objects.get(ref)
-        if there is None:
+        live_body = live.objects.get(ref)
+        if live_body is None:
             found.append(_missing(ref, body, comparison))
         else:
-            found += compare_object(ref, body, there, comparison)
-    return found + undeclared(wanted, comparison)
+            found += compare_object(ref, body, live_body, comparison)
+    return found + undeclared(desired, comparison)
 
 
 def compare_object(ref: ObjectRef, declared: Body, live: Body, comparison: Comparison) -> list[Finding]:
-    """The findings about one object that is declared and there."""
-    return [finding for _, finding in settled(ref, declared, live, comparison)]
+    """Return the findings about one object that is both declared and live."""
+    return [finding for _, finding in findings_with_differences(ref, declared, live, comparison)]
 
 
-def settled(
+def findings_with_differences(
     ref: ObjectRef, declared: Body, live: Body, comparison: Comparison
 ) -> list[tuple[list[Difference], Finding]]:
-    """The findings about one object that is declared and there, each with the differences it stands for."""
+    """Return the findings about one object, each with the differences that it summarises."""
     if ending(live) and ref.kind != "Namespace":
         return [([], _ending(ref, declared, live))]
-    wanted = fill(ref.kind, normalise(declared), ref.name)
-    there = without_allocated(normalise(live), wanted, ref.kind)
+    desired = fill(ref.kind, normalise(declared), ref.name)
+    live_body = without_allocated(normalise(live), desired, ref.kind)
     last = comparison.last(ref)
     kept = kept_fields(last)
     if last is not ABSENT and last is not OPAQUE:
         last = fill(ref.kind, normalise(last), ref.name)
-    differences = compare(wanted, there, last, schema(ref.kind))
-    moved = _moved(ref, declared, live, comparison) if ref.kind == "Service" else []
+    differences = compare(desired, live_body, last, schema(ref.kind))
+    address_change = _address_change(ref, declared, live, comparison) if ref.kind == "Service" else []
     if not differences:
-        return moved
+        return address_change
     written = normalise(declared)
-    refined = (_refine(difference, ref, written, there, last, live) for difference in differences)
-    left = [_of_server(difference, kept) for difference in refined if difference is not None]
-    shown = _type_switch(left, wanted, there) if ref.kind == "Service" else left
-    switched = len(shown) != len(left)
-    return moved + [
-        (_of_switch(left) if switched and difference.path == ("spec", "type") else [difference],
+    refined = (_refine(difference, ref, written, live_body, last, live) for difference in differences)
+    refined_differences = [_class_of_kept_field(difference, kept) for difference in refined if difference is not None]
+    shown = (
+        _merge_type_switch(refined_differences, desired, live_body) if ref.kind == "Service" else refined_differences
+    )
+    switched = len(shown) != len(refined_differences)
+    return address_change + [
+        (_spec_differences(refined_differences) if switched and difference.path == ("spec", "type") else [difference],
          _finding(difference, ref, live, comparison))
         for difference in shown
     ]  # fmt: skip
 
 
-def _moved(
+def _address_change(
     ref: ObjectRef, declared: Body, live: Body, comparison: Comparison
 ) -> list[tuple[list[Difference], Finding]]:
-    """A Service that was made again and got another address than it had, where none is declared."""
+    """Return a finding for a Service that was recreated with another address, if none is declared."""
     now, before = (live.get("spec") or {}).get("clusterIP"), comparison.applied.addresses.get(ref)
     if not now or not before or now == before or "clusterIP" in (declared.get("spec") or {}):
         return []
@@ -145,29 +147,29 @@ def _moved(
     finding = Finding(
         FindingClass.DRIFT, ref, "spec.clusterIP", live=now, declared=before,
         manager=owner.manager if owner else None, when=field_managers.moment(live["metadata"].get("creationTimestamp")),
-        note="made again: whatever knew the old address leads nowhere", conditions=frozenset({ALLOCATED}),
+        note="recreated: clients that hold the old address fail", conditions=frozenset({ALLOCATED}),
     )  # fmt: skip
     return [([], finding)]
 
 
-def _of_server(difference: Difference, kept: frozenset[str]) -> Difference:
-    """The difference, where the last update applied the server's own value: then the program did not change it."""
+def _class_of_kept_field(difference: Difference, kept: frozenset[str]) -> Difference:
+    """Classify as drift a field whose live value the last update kept: the program did not change it."""
     return replace(difference, cls=FindingClass.DRIFT) if render(difference.path) in kept else difference
 
 
-def _of_switch(differences: list[Difference]) -> list[Difference]:
-    """What a Service that became another sort of thing differs in."""
+def _spec_differences(differences: list[Difference]) -> list[Difference]:
+    """Return the differences in spec of a Service whose type switched."""
     return [difference for difference in differences if difference.path[0] == "spec"]
 
 
 def _refine(
-    difference: Difference, ref: ObjectRef, written: Body, there: Body, last: Any, live: Body
+    difference: Difference, ref: ObjectRef, written: Body, live_body: Body, last: Any, live: Body
 ) -> Difference | None:
-    """The difference as a person would see it, or None where it only shows what the server filled in."""
+    """Correct a difference for defaults; None if it only shows what the server filled in."""
     path = difference.path
     if difference.declared is not ABSENT and value_at(written, path) is ABSENT:
-        # The declared value is a default that nobody wrote. A live value that nobody set is a default too, of
-        # when the object was made (the pull policy follows the tag, but only once); only zero replicas have no owner.
+        # The declared value is a default. A live value without owner is a default, too, from the object's creation
+        # (the pull policy follows the tag, but only once). Only zero replicas have no owner.
         if difference.change is Change.MISSING or not (
             field_managers.owners(live, path) or path == ("spec", "replicas")
         ):
@@ -175,66 +177,66 @@ def _refine(
         foreign = last is ABSENT or last is OPAQUE or value_at(last, path) == difference.declared
         cls = FindingClass.FOREIGN if foreign else difference.cls
         if path[0] == "spec" and path[1:] and path[1] in KEPT_ON_REMOVAL.get(ref.kind, ()):
-            return replace(difference, cls=_settled(replace(difference, cls=cls), live, last))
+            return replace(difference, cls=_class_by_owner(replace(difference, cls=cls), live, last))
         difference = replace(difference, change=Change.ADDED, declared=ABSENT, cls=cls)
-    elif difference.change is Change.ADDED and _filled_in(difference, ref, there, live):
+    elif difference.change is Change.ADDED and _filled_in(difference, ref, live_body, live):
         return None
     if difference.declared is OPAQUE and difference.live is not ABSENT and field_managers.owned_by_us(live, path):
         return None
-    return replace(difference, cls=_settled(difference, live, last))
+    return replace(difference, cls=_class_by_owner(difference, live, last))
 
 
-def _filled_in(difference: Difference, ref: ObjectRef, there: Body, live: Body) -> bool:
-    """Whether the server itself put this field there: it would come back if it were taken away."""
+def _filled_in(difference: Difference, ref: ObjectRef, live_body: Body, live: Body) -> bool:
+    """Return whether the server defaulted this field: it would return if removed."""
     path = difference.path
     if path[0] == "metadata":
         return False
     if not known(ref.kind):
-        # Of such a kind the defaults are not known; a field counts if somebody else set it later.
+        # The defaults of this kind are unknown; a field counts if another manager set it later.
         owner, first = field_managers.other(live, path), field_managers.creator(live)
         return owner is None or (first is not None and owner.manager == first.manager)
-    without = fill(ref.kind, apply([difference], there), ref.name)
+    without = fill(ref.kind, apply([difference], live_body), ref.name)
     return same(value_at(without, path), difference.live)
 
 
-def _settled(difference: Difference, live: Body, last: Any) -> FindingClass:
-    """The class, where what was applied last is unknown or was overwritten by a refresh: by who owns the field.
+def _class_by_owner(difference: Difference, live: Body, last: Any) -> FindingClass:
+    """Classify by field manager, if the last applied value is unknown or was overwritten by a refresh.
 
-    An owner by server-side apply keeps a field only as long as nobody else changes it, so a field that is ours has
-    the value that was applied last. That makes it a change of the program only where Pulumi does not know better:
-    what is declared as it was applied, Pulumi does not write.
+    A manager of server-side apply owns a field until another one changes it. So a field that we own has the last
+    applied value, and the difference is a change of the program, unless Pulumi's state shows the declared value as
+    applied: Pulumi does not write it then.
     """
     cls, path = difference.cls, difference.path
     if difference.live is ABSENT:
         return cls or FindingClass.DRIFT
-    ours = field_managers.owned_by_us(live, path)
+    owned_by_us = field_managers.owned_by_us(live, path)
     if cls is None:
-        if ours:
+        if owned_by_us:
             return FindingClass.PENDING
         return FindingClass.FOREIGN if difference.declared is ABSENT else FindingClass.DRIFT
     if (
         cls is FindingClass.PENDING
-        and not ours
+        and not owned_by_us
         and field_managers.touched_by_us(live)
         and field_managers.other(live, path)
     ):
-        # A refresh wrote the changed value into the state, so that it looks as if it had been applied.
+        # A refresh wrote the changed value into the state, as if it had been applied.
         return FindingClass.FOREIGN if difference.declared is ABSENT else FindingClass.DRIFT
-    if cls is FindingClass.FOREIGN and ours and last is ABSENT and field_managers.other(live, path) is None:
+    if cls is FindingClass.FOREIGN and owned_by_us and last is ABSENT and field_managers.other(live, path) is None:
         return FindingClass.PENDING
     return cls
 
 
-def _type_switch(differences: list[Difference], wanted: Body, there: Body) -> list[Difference]:
-    """A Service that became another sort of thing: one finding, not one for every field that came with it."""
-    kinds = {str((body.get("spec") or {}).get("type")) for body in (wanted, there)}
+def _merge_type_switch(differences: list[Difference], desired: Body, live_body: Body) -> list[Difference]:
+    """Merge the differences of a Service whose type switched into one."""
+    kinds = {str((body.get("spec") or {}).get("type")) for body in (desired, live_body)}
     if len(kinds) == 1 or "ExternalName" not in kinds:
         return differences
     kept = []
     for difference in differences:
         if difference.path == ("spec", "type"):
-            ours, theirs = (service(body.get("spec") or {}) for body in (wanted, there))
-            kept.append(replace(difference, change=Change.CHANGED, declared=ours, live=theirs))
+            desired_service, live_service = (service(body.get("spec") or {}) for body in (desired, live_body))
+            kept.append(replace(difference, change=Change.CHANGED, declared=desired_service, live=live_service))
         elif difference.path[0] != "spec":
             kept.append(difference)
     return kept
@@ -249,23 +251,23 @@ def _finding(difference: Difference, ref: ObjectRef, live: Body, comparison: Com
         if owner is None and field_managers.owned_by_us(live, path):
             owner = next(iter(field_managers.owners(live, path)), None)
         if owner is None and immutable(ref, text, live):
-            # Nobody could set this but by making the object.
+            # An immutable field was set by the object's creator.
             owner = field_managers.creator(live)
     changed = difference.change is Change.CHANGED
-    shown, masked = comparison.masker.mask(ref.kind, path, difference.live, changed)
-    meant, also = comparison.masker.mask(ref.kind, path, difference.declared)
+    live_value, live_masked = comparison.masker.mask(ref.kind, path, difference.live, changed)
+    declared_value, declared_masked = comparison.masker.mask(ref.kind, path, difference.declared)
     return Finding(
         cls=cls,
         object=ref,
         path=text,
         change=difference.change,
-        live=shown,
-        declared=meant,
+        live=live_value,
+        declared=declared_value,
         manager=owner.manager if owner else None,
         when=owner.when if owner else None,
-        secret=masked or also,
+        secret=live_masked or declared_masked,
         note=_note(difference, ref, live, cls),
-        revision=_revision(live) if masked or also else "",
+        revision=_revision(live) if live_masked or declared_masked else "",
         conditions=_conditions(ref, text, difference.live, live, comparison),
     )
 
@@ -273,23 +275,23 @@ def _finding(difference: Difference, ref: ObjectRef, live: Body, comparison: Com
 def _note(difference: Difference, ref: ObjectRef, live: Body, cls: FindingClass) -> str:
     notes = []
     if cls is FindingClass.CONFLICT and difference.declared is not ABSENT:
-        notes.append("the program changed it too: up overwrites the live value")
+        notes.append("the program changed it, too; up overwrites the live value")
     elif cls is FindingClass.CONFLICT:
-        notes.append("the program gave it up, and it was changed meanwhile")
+        notes.append("the program no longer declares it, and it was changed meanwhile")
     if immutable(ref, render(difference.path), live):
-        again = "left as it is, since what it holds could be lost" if ref.kind in IRREPLACEABLE else "is made again"
+        again = "left unchanged, since its data could be lost" if ref.kind in IRREPLACEABLE else "is recreated"
         notes.append(f"cannot be changed in place: the {ref.kind} {again}")
     return "; ".join(notes)
 
 
 def immutable(ref: ObjectRef, text: str, live: Body) -> bool:
-    """Whether the field of the object as it is can only be changed by making it again."""
-    fixed = IMMUTABLE.get(ref.kind, ()) + (_FROZEN if frozen(live) else ())
+    """Return whether a field can only be changed by recreating the object."""
+    fixed = IMMUTABLE.get(ref.kind, ()) + (_IMMUTABLE_DATA if has_immutable_data(live) else ())
     return any(covers(path, text) for path in fixed)
 
 
-def frozen(live: Body) -> bool:
-    """Whether it is a ConfigMap or a Secret whose data nobody can change."""
+def has_immutable_data(live: Body) -> bool:
+    """Return whether a ConfigMap or Secret is immutable."""
     return live.get("immutable") is True
 
 
@@ -302,7 +304,7 @@ def _conditions(ref: ObjectRef, text: str, value: Any, live: Body, comparison: C
 
 
 def _autoscaled(live: LiveState) -> dict[ObjectRef, tuple[int, int]]:
-    """What autoscalers aim at, with their bounds."""
+    """Return the targets of autoscalers, with minimum and maximum replicas."""
     found = {}
     for ref, body in live.of("HorizontalPodAutoscaler"):
         spec = body.get("spec") or {}
@@ -315,19 +317,19 @@ def _autoscaled(live: LiveState) -> dict[ObjectRef, tuple[int, int]]:
 def _missing(ref: ObjectRef, body: Body, comparison: Comparison) -> Finding:
     last = comparison.last(ref)
     cls = FindingClass.PENDING if last is ABSENT else FindingClass.DRIFT
-    return Finding(cls, ref, change=Change.MISSING, declared=describe(body) or "declared", note=_deleted(cls))
+    return Finding(cls, ref, change=Change.MISSING, declared=describe(body) or "declared", note=_missing_note(cls))
 
 
-def _deleted(cls: FindingClass) -> str:
+def _missing_note(cls: FindingClass) -> str:
     return "deleted from the server" if cls is FindingClass.DRIFT else "not on the server yet"
 
 
-def _namespace_gone(wanted: Mapping[ObjectRef, Body], comparison: Comparison) -> Finding:
+def _namespace_gone(desired: Mapping[ObjectRef, Body], comparison: Comparison) -> Finding:
     ref = ObjectRef("Namespace", "", comparison.live.namespace)
-    inside = sum(other != ref for other in wanted)
-    ever = comparison.applied.problem or any(other in comparison.applied for other in wanted)
+    inside = sum(other != ref for other in desired)
+    ever = comparison.applied.problem or any(other in comparison.applied for other in desired)
     cls = FindingClass.DRIFT if ever else FindingClass.PENDING
-    note = f"{_deleted(cls)}, with {inside} declared objects in it"
+    note = f"{_missing_note(cls)}, with {inside} declared objects in it"
     return Finding(cls, ref, change=Change.MISSING, declared=f"{inside} objects", note=note)
 
 
@@ -336,7 +338,7 @@ def _terminating(live: LiveState) -> list[Finding]:
     phase = ((live.objects.get(ref) or {}).get("status") or {}).get("phase")
     if phase != "Terminating":
         return []
-    note = "being deleted with all that is in it; nothing can be created in it until that is over"
+    note = "being deleted with everything in it; nothing can be created in it until then"
     return [
         Finding(
             FindingClass.UNHEALTHY, ref, "status.phase", Change.STATE, live=phase, declared="Active", note=note,
@@ -346,7 +348,7 @@ def _terminating(live: LiveState) -> list[Finding]:
 
 
 def _ending(ref: ObjectRef, declared: Body, live: Body) -> Finding:
-    """Whatever else differs goes with the object."""
+    """Return the finding for an object that is being deleted; other differences do not matter."""
     held = ", ".join(live["metadata"].get("finalizers") or ())
     return Finding(
         FindingClass.DRIFT, ref, live="being deleted" + (f", held by finalizer {held}" if held else ""),
@@ -355,10 +357,12 @@ def _ending(ref: ObjectRef, declared: Body, live: Body) -> Finding:
     )  # fmt: skip
 
 
-def undeclared(wanted: Container[ObjectRef], comparison: Comparison) -> list[Finding]:
-    """The findings about whole objects that somebody made and that are not among those wanted."""
+def undeclared(desired: Container[ObjectRef], comparison: Comparison) -> list[Finding]:
+    """Return findings about live objects that users created and that are not declared."""
     objects = comparison.live.objects.items()
-    return [_undeclared(ref, body, comparison) for ref, body in objects if ref not in wanted and _made_by_people(body)]
+    return [
+        _undeclared(ref, body, comparison) for ref, body in objects if ref not in desired and _created_by_user(body)
+    ]
 
 
 def _undeclared(ref: ObjectRef, body: Body, comparison: Comparison) -> Finding:
@@ -372,16 +376,16 @@ def _undeclared(ref: ObjectRef, body: Body, comparison: Comparison) -> Finding:
     return Finding(FindingClass.FOREIGN, ref, change=Change.ADDED, live=what, manager=who, when=created)
 
 
-def _made_by_people(body: Body) -> bool:
+def _created_by_user(body: Body) -> bool:
     kind, metadata = body["kind"], body["metadata"]
-    if kind == "Namespace" or metadata.get("ownerReferences") or (kind, metadata["name"]) in _IN_EVERY_NAMESPACE:
+    if kind == "Namespace" or metadata.get("ownerReferences") or (kind, metadata["name"]) in _GENERATED_OBJECTS:
         return False
-    return body.get("type") not in _NOT_FOREIGN
+    return body.get("type") not in _GENERATED_SECRET_TYPES
 
 
-def _unread(kind: str, reason: str, wanted: Mapping[ObjectRef, Body], live: LiveState) -> Finding:
-    count = sum(ref.kind == kind for ref in wanted)
-    note = f"{count} declared of this kind were not compared" if count else "foreign ones would not be seen"
+def _unread_kind(kind: str, reason: str, desired: Mapping[ObjectRef, Body], live: LiveState) -> Finding:
+    count = sum(ref.kind == kind for ref in desired)
+    note = f"{count} declared of this kind were not compared" if count else "foreign ones would go unnoticed"
     ref = ObjectRef(kind, live.namespace, "*")
     return Finding(FindingClass.UNKNOWN, ref, change=Change.STATE, live=reason, note=note)
 
@@ -389,7 +393,7 @@ def _unread(kind: str, reason: str, wanted: Mapping[ObjectRef, Body], live: Live
 def _unreachable(live: LiveState) -> Finding:
     return Finding(
         FindingClass.UNKNOWN, ObjectRef("Cluster", "", live.server), change=Change.STATE, live=live.unreachable,
-        note="nothing can be said about what runs there",
+        note="the state of the cluster is unknown",
     )  # fmt: skip
 
 
@@ -399,10 +403,10 @@ def _revision(live: Body) -> str:
 
 
 def value_at(body: Any, path: Path) -> Any:
-    """What stands at a path, or absent."""
+    """Return the value at a path; ABSENT if there is none."""
     for step in path:
         if isinstance(step, Item):
-            body = next((part for part in body if _is(part, step)), ABSENT) if isinstance(body, list) else ABSENT
+            body = next((part for part in body if _matches(part, step)), ABSENT) if isinstance(body, list) else ABSENT
         else:
             body = body.get(step, ABSENT) if isinstance(body, dict) else ABSENT
         if body is ABSENT:
@@ -410,8 +414,8 @@ def value_at(body: Any, path: Path) -> Any:
     return body
 
 
-def _is(element: Any, step: Item) -> bool:
-    """Whether an element is meant; a part of the key that it does not write out agrees with anything."""
+def _matches(element: Any, step: Item) -> bool:
+    """Return whether an element has a step's key; fields that the element omits match anything."""
     if not step.fields:
         return bool((element,) == step.key)
     return any(

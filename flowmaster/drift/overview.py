@@ -1,4 +1,4 @@
-"""The whole server at one look: what runs, how it is, and who is drifted. Pure, but for reading memory."""
+"""The data of `flowmaster status`: services, host and drift on one screen. Pure, except for reading memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ServiceRow:
-    """One service as it is."""
+    """The state of one service."""
 
     name: str
     ready: int
@@ -31,9 +31,9 @@ class ServiceRow:
     version: str
     since: datetime | None
     memory: int | None
-    """Bytes in use by all its pods; None where nobody measures."""
+    """Bytes in use by all its pods; None if unknown."""
     request: int | None
-    """Bytes, of one pod."""
+    """Memory request of one pod, in bytes."""
     worst: FindingClass | None
     tested: datetime | None = None
     failed: bool = False
@@ -41,7 +41,7 @@ class ServiceRow:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing besides the services: what it is, how it is in words, and whether that is well (None: not known)."""
+    """One item besides the services: its name, its state as text, and whether it is healthy (None: unknown)."""
 
     what: str
     words: str
@@ -50,47 +50,47 @@ class Line:
 
 @dataclass(frozen=True)
 class Overview:
-    """Everything on one screen."""
+    """Everything that `flowmaster status` shows."""
 
     services: Sequence[ServiceRow]
     lines: Sequence[Line]
     report: Report
     untested: int = 0
     failed: int = 0
-    """Services that did not answer when they were tested last."""
+    """Services that failed their last smoke test."""
     gone: Sequence[str] = field(default_factory=tuple)
-    """Declared services that are not on the server."""
+    """Declared services missing on the server."""
 
 
-class Asker(Protocol):
-    """What is needed of a connection."""
+class Client(Protocol):
+    """The methods used of a connection."""
 
     def get(self, path: str) -> Any:
-        """A decoded answer."""
+        """Get a path; return the decoded answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """What was read besides the cluster and the report."""
+class Inputs:
+    """Inputs besides the live state and the report."""
 
     host: HostState | None = None
     host_problem: str = ""
     compose: Mapping[str, Body] = field(default_factory=dict)
-    """How each compose project is on the server (:func:`flowmaster.host.docker.read_state`)."""
+    """State of each compose project (:func:`flowmaster.host.docker.read_state`)."""
     updated: datetime | None = None
     tested: Mapping[str, tuple[datetime, bool]] = field(default_factory=dict)
     memory: Mapping[str, int] = field(default_factory=dict)
-    """Bytes by pod."""
+    """Bytes in use, by pod."""
 
 
-def overview(settings: Settings, live: LiveState, report: Report, known: Known) -> Overview:
-    """From what was read to what is shown."""
+def overview(settings: Settings, live: LiveState, report: Report, inputs: Inputs) -> Overview:
+    """Build the overview."""
     pods = by_workload(live)
-    rows = [_row(name, live, pods, report, known) for name in settings.services]
+    rows = [_row(name, live, pods, report, inputs) for name in settings.services]
     asked = [row for row in rows if row.wanted]
     return Overview(
         services=rows,
-        lines=list(_lines(settings, live, report, known)),
+        lines=list(_lines(settings, live, report, inputs)),
         report=report,
         untested=sum(row.tested is None for row in asked),
         failed=sum(row.failed for row in asked),
@@ -103,7 +103,7 @@ def _row(
     live: LiveState,
     pods: Mapping[ObjectRef, list[dict[str, Any]]],
     report: Report,
-    known: Known,
+    inputs: Inputs,
 ) -> ServiceRow:
     ref = ObjectRef("Deployment", live.namespace, name)
     body: Body = live.objects.get(ref) or {}
@@ -111,9 +111,9 @@ def _row(
     spec, status = body.get("spec") or {}, body.get("status") or {}
     containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or [{}]
     request = ((containers[0].get("resources") or {}).get("requests") or {}).get("memory")
-    measured = [known.memory[p["metadata"]["name"]] for p in own if p["metadata"]["name"] in known.memory]
+    measured = [inputs.memory[p["metadata"]["name"]] for p in own if p["metadata"]["name"] in inputs.memory]
     started = [moment(p["status"].get("startTime")) for p in own if p.get("status", {}).get("startTime")]
-    tested, answered = known.tested.get(name, (None, True))
+    tested, answered = inputs.tested.get(name, (None, True))
     return ServiceRow(
         name=name,
         ready=int(status.get("readyReplicas", 0)),
@@ -130,13 +130,13 @@ def _row(
 
 
 def worst(findings: Iterable[Finding], name: str) -> FindingClass | None:
-    """The most pressing class of finding about a service: its Deployment and its Service."""
+    """Return the most urgent class of finding about a service's Deployment and Service."""
     about = [f.cls for f in findings if f.object.kind in ("Deployment", "Service") and f.object.name == name]
     return min(about, key=lambda cls: cls.rank, default=None)
 
 
-def _lines(settings: Settings, live: LiveState, report: Report, known: Known) -> Iterable[Line]:
-    yield from _of_host(settings, report, known)
+def _lines(settings: Settings, live: LiveState, report: Report, inputs: Inputs) -> Iterable[Line]:
+    yield from _of_host(settings, report, inputs)
     externals = settings.catalogue.external_services
     missing = [n for n in externals if ObjectRef("Service", live.namespace, n) not in live.objects]
     words = ", ".join(f"{name} → {target.partition('.svc')[0]}" for name, target in externals.items())
@@ -145,14 +145,14 @@ def _lines(settings: Settings, live: LiveState, report: Report, known: Known) ->
     stale = sum(f.cls is FindingClass.STALE and f.object.kind == "Deployment" for f in report.findings)
     moved = f"; {stale} tags have moved" if stale else ""
     yield Line("registry", str(unasked[0].live) if unasked else f"answers{moved}", not unasked and not stale)
-    when = f"{known.updated:%Y-%m-%d %H:%M} UTC" if known.updated else "never from here"
-    yield Line("last update", when, known.updated is not None)
+    when = f"{inputs.updated:%Y-%m-%d %H:%M} UTC" if inputs.updated else "never from here"
+    yield Line("last update", when, inputs.updated is not None)
 
 
-def _of_host(settings: Settings, report: Report, known: Known) -> Iterable[Line]:
-    proxy, host = settings.stack.reverse_proxy, known.host
+def _of_host(settings: Settings, report: Report, inputs: Inputs) -> Iterable[Line]:
+    proxy, host = settings.stack.reverse_proxy, inputs.host
     if host is None:
-        words = known.host_problem or "not declared"
+        words = inputs.host_problem or "not declared"
         for what in ("nginx", "SDX", "Plane"):
             yield Line(what, words, None)
         return
@@ -163,22 +163,22 @@ def _of_host(settings: Settings, report: Report, known: Known) -> Iterable[Line]
     differs = f"; {count} finding{'' if count == 1 else 's'}" if differing else ", as declared"
     yield Line("nginx", f"{state}; sites: {sites}{differs}", host.nginx.running and not differing)
     projects = settings.stack.compose
-    for name, found in known.compose.items():
+    for name, found in inputs.compose.items():
         yield _of_project(name, found, str(projects[name].phase))
     for what, names in (("SDX", "sdx"), ("Plane", "plane")):
-        if names in known.compose:
+        if names in inputs.compose:
             continue
         own = [c for c in host.containers if c.project.startswith(names) or c.name.startswith(names)]
         running = [c for c in own if c.state == "running"]
         ill = [c.name for c in own if c.health == "unhealthy"]
-        guarded = "; guarded, never touched" if what == "Plane" else ""
+        guarded = "; protected, never changed" if what == "Plane" else ""
         words = f"{len(running)} of {len(own)} containers run" if own else host.containers_problem or "no containers"
         unwell = f"; unhealthy: {', '.join(ill)}" if ill else ""
         yield Line(what, words + unwell + guarded, None if not own else len(running) == len(own) and not ill)
 
 
 def _of_project(name: str, state: Body, declared: str) -> Line:
-    """A compose project on its way: where it is, and which of its containers run."""
+    """Return the line of a compose project: its phase, and its running containers."""
     journal, containers = state["journal"], state["containers"]
     phase, move = str(journal["phase"]), journal.get("move")
     running = sum(container["state"] == "running" for container in containers)
@@ -193,8 +193,8 @@ def _of_project(name: str, state: Body, declared: str) -> Line:
     return Line(name.upper(), state["problem"] or words, well)
 
 
-def memory(api: Asker, namespace: str) -> dict[str, int]:
-    """Bytes in use by pod: from the metrics API, else from the nodes themselves; nothing where neither says."""
+def memory(api: Client, namespace: str) -> dict[str, int]:
+    """Read the memory in use by pod, from the metrics API, else from the nodes; empty if neither is available."""
     try:
         items = api.get(f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods")["items"]
     except ApiError:
@@ -205,7 +205,7 @@ def memory(api: Asker, namespace: str) -> dict[str, int]:
     }
 
 
-def _from_nodes(api: Asker, namespace: str) -> dict[str, int]:
+def _from_nodes(api: Client, namespace: str) -> dict[str, int]:
     found: dict[str, int] = {}
     try:
         for node in api.get("/api/v1/nodes")["items"]:

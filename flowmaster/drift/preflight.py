@@ -1,4 +1,4 @@
-"""What is asked of the server before anything is declared: is it the right one, and are the images there?"""
+"""Checks before an update: is this the stack's cluster, and are the images in the registry?"""
 
 from __future__ import annotations
 
@@ -10,53 +10,54 @@ from config.settings import Settings
 from flowmaster.cluster.connection import Api, ApiError, identity
 from flowmaster.drift.registry import Image, digest_of, registry_path, split_image
 
-_AT_ONCE = 8
+_PARALLEL_REQUESTS = 8
 _NODE_LOCAL = "localhost:"
 _TAGS_NAMED = 8
 
 
 class PreflightError(UserError):
-    """The server is not the one, or not in the state, that this update needs."""
+    """The cluster is another one, or an update could not succeed."""
 
 
 def check_identity(settings: Settings, api: Api) -> None:
-    """Refuse another cluster than the stack's.
+    """Check that this is the stack's cluster.
 
-    :raises PreflightError: where the stack gives a UID and the cluster has another.
+    :raises PreflightError: if the stack has a UID and the cluster's is another.
     """
     uid, wanted = identity(api), settings.stack.cluster.uid
     if wanted and uid != wanted:
         raise PreflightError(
-            f"context {settings.stack.cluster.context!r} leads to the cluster {uid}, at {api.server}",
-            f"stack {settings.name} is for the cluster {wanted}: another one would be changed",
-            "set KUBECONFIG to that cluster's; after a reinstall, correct flowmaster:cluster.uid",
+            f"context {settings.stack.cluster.context!r} points to cluster {uid}, at {api.server}",
+            f"stack {settings.name} is for cluster {wanted}; the update would change another one",
+            "set KUBECONFIG to that of the stack's cluster; after a reinstall, correct flowmaster:cluster.uid",
         )
 
 
 def check_images(settings: Settings, api: Api, running: Collection[str] = ()) -> None:
-    """Refuse images that the registry on the server does not have, before any pod waits for one in vain.
+    """Check that the server's registry has all images, before pods wait for one in vain.
 
-    The registry is ``localhost:PORT`` to the node, so the API server asks it there (its node proxy). Registries
-    elsewhere are the node's to reach, with credentials that only it has: their images are not checked.
 
-    :param running: images that Deployments run by now, which need no asking.
+    The registry is at ``localhost:PORT`` on the node, so it is queried through the node proxy. Images of other
+        registries are not checked: only the node has the credentials for them.
 
-    :raises PreflightError: for images that are missing, or a registry that does not answer.
+        :param running: images of live Deployments, which are not looked up.
+
+        :raises PreflightError: if an image is missing, or the registry does not answer.
     """
     images = {settings.image(name): name for name in settings.services if settings.release(name).replicas}
     local = [image for image in images if image.startswith(_NODE_LOCAL) and image not in running]
     if not local:
         return
     node = _node(api)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        there = list(pool.map(lambda image: _is_there(api, node, split_image(image)), local))
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+        there = list(pool.map(lambda image: _exists(api, node, split_image(image)), local))
     missing = [image for image, found in zip(local, there, strict=True) if not found]
     if missing:
         first = missing[0]
         more = f" (and {len(missing) - 1} more: {', '.join(images[i] for i in missing[1:6])})" if missing[1:] else ""
         raise PreflightError(
             f"{images[first]}: the registry has no image {first}{more}",
-            f"its pods could not start{_tags_there(api, node, split_image(first))}",
+            f"its pods could not start{_available_tags(api, node, split_image(first))}",
             "push it to the registry on the server, or correct the tag in the stack",
         )
 
@@ -68,7 +69,7 @@ def _node(api: Api) -> str:
     raise PreflightError("the cluster has no node", "no pod could run", "join a node, or check KUBECONFIG")
 
 
-def _is_there(api: Api, node: str, image: Image) -> bool:
+def _exists(api: Api, node: str, image: Image) -> bool:
     try:
         return digest_of(api, node, image) is not None
     except ApiError as err:
@@ -76,12 +77,12 @@ def _is_there(api: Api, node: str, image: Image) -> bool:
             raise
         raise PreflightError(
             f"the registry {image.registry} on node {node} does not answer: {err.found}",
-            "whether the images exist cannot be told, and no pod could pull one",
-            "start the registry on the server; the kubeconfig's user needs the right to nodes/proxy",
+            "it is unknown whether the images exist, and no pod could pull one",
+            "start the registry on the server; the kubeconfig's user needs access to nodes/proxy",
         ) from err
 
 
-def _tags_there(api: Api, node: str, image: Image) -> str:
+def _available_tags(api: Api, node: str, image: Image) -> str:
     try:
         tags = api.get(f"{registry_path(node, image.registry)}/{image.repository}/tags/list").get("tags") or []
     except (ApiError, AttributeError):

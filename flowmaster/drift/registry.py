@@ -1,4 +1,4 @@
-"""What tags stand for now, asked of the registry on the server through the API server."""
+"""Looks up the digests that tags refer to now, in the server's registry through the API server."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ MANIFEST_TYPES = ", ".join(
         "application/vnd.docker.distribution.manifest.v2+json",
     ]
 )
-_AT_ONCE = 8
+_PARALLEL_REQUESTS = 8
 _NODE_LOCAL = "localhost:"
 
 
-class Answer(Protocol):
-    """What is needed of a response."""
+class Response(Protocol):
+    """The properties used of a response."""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Its headers, by name in lower case."""
+        """Headers, by lower-case name."""
 
 
-class Asker(Protocol):
-    """What is needed of a connection."""
+class Client(Protocol):
+    """The methods used of a connection."""
 
     def request(
         self, method: str, path: str, parameters: None = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        """An answer that is no error."""
+    ) -> Response:
+        """Send a request; raises ApiError on failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image reference, taken apart. `reference` is the tag, or the digest where one is given."""
+    """A parsed image reference. `reference` is the tag, or the digest if there is one."""
 
     registry: str
     repository: str
@@ -54,7 +54,7 @@ class Image:
 
 
 def split_image(image: str) -> Image:
-    """The parts of a reference; what names no registry is Docker Hub's."""
+    """Parse an image reference; the default registry is Docker Hub."""
     first, _, rest = image.partition("/")
     if not rest or not ("." in first or ":" in first or first == "localhost"):
         first, rest = "docker.io", image
@@ -66,27 +66,27 @@ def split_image(image: str) -> Image:
 
 
 def registry_path(node: str, registry: str) -> str:
-    """The API server's path to a registry that is `localhost:PORT` to the node (its node proxy)."""
+    """Return the node proxy's path to a registry at `localhost:PORT` on the node."""
     return f"/api/v1/nodes/{node}:{registry.partition(':')[2]}/proxy/v2"
 
 
 def manifest_path(node: str, image: Image) -> str:
-    """The API server's path to an image's manifest."""
+    """Return the node proxy's path to an image's manifest."""
     return f"{registry_path(node, image.registry)}/{image.repository}/manifests/{image.reference}"
 
 
 @dataclass
 class Digests:
-    """What the registry says: the digest of each image it has, None for one it has not; or why it cannot be asked."""
+    """Digests by image (None for an image not in the registry), and registries that could not be queried."""
 
     found: dict[Image, str | None] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
-    not_asked: set[str] = field(default_factory=set)
+    unreachable: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """An image that a container runs: under which name it was asked for, and what it was when it was pulled."""
+class RunningImage:
+    """The image of a running container: the reference in its spec, and the digest that was pulled."""
 
     owner: ObjectRef
     container: str
@@ -95,33 +95,33 @@ class Running:
     node: str
 
 
-def running(refs: Iterable[ObjectRef], pods: Mapping[ObjectRef, list[Body]]) -> list[Running]:
-    """What the containers of these workloads run, as far as their node says it by digest."""
+def running_images(refs: Iterable[ObjectRef], pods: Mapping[ObjectRef, list[Body]]) -> list[RunningImage]:
+    """Return the images of these workloads' containers, if the node reports a digest."""
     return [image for ref in refs for pod in pods.get(ref, ()) for image in _of_pod(ref, pod)]
 
 
-def _of_pod(ref: ObjectRef, pod: Body) -> Iterable[Running]:
+def _of_pod(ref: ObjectRef, pod: Body) -> Iterable[RunningImage]:
     status, spec = pod.get("status") or {}, pod.get("spec") or {}
     asked = {part["name"]: part.get("image", "") for part in (*(spec.get("initContainers") or ()), *spec["containers"])}
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         _, at, digest = str(container.get("imageID") or "").rpartition("@")
         name = container["name"]
         if at and name in asked and spec.get("nodeName"):
-            yield Running(ref, name, split_image(asked[name]), digest, spec["nodeName"])
+            yield RunningImage(ref, name, split_image(asked[name]), digest, spec["nodeName"])
 
 
-def look_up(api: Asker, images: Iterable[Running]) -> Digests:
-    """Ask for every image once. Registries that only the nodes can reach are not asked. Never raises."""
+def look_up_digests(api: Client, images: Iterable[RunningImage]) -> Digests:
+    """Look up every image once. Only registries on the node are queried. Never raises."""
     digests = Digests()
     nodes: dict[Image, str] = {}
     for run in images:
         if run.image.registry.startswith(_NODE_LOCAL):
             nodes.setdefault(run.image, run.node)
         else:
-            digests.not_asked.add(run.image.registry)
+            digests.unreachable.add(run.image.registry)
     if not nodes:
         return digests
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
         tasks = {image: pool.submit(digest_of, api, node, image) for image, node in nodes.items()}
     for image, task in tasks.items():
         try:
@@ -131,10 +131,10 @@ def look_up(api: Asker, images: Iterable[Running]) -> Digests:
     return digests
 
 
-def digest_of(api: Asker, node: str, image: Image) -> str | None:
-    """The digest that the registry has for an image, or None where it has no such image.
+def digest_of(api: Client, node: str, image: Image) -> str | None:
+    """Return the digest of an image in its registry; None if the registry does not have it.
 
-    :raises ApiError: where the registry cannot be asked.
+    :raises ApiError: if the registry cannot be queried.
     """
     try:
         answer = api.request("HEAD", manifest_path(node, image), headers={"Accept": MANIFEST_TYPES})
@@ -145,8 +145,8 @@ def digest_of(api: Asker, node: str, image: Image) -> str | None:
     return answer.headers.get("docker-content-digest", "")
 
 
-def findings(images: Iterable[Running], digests: Digests) -> list[Finding]:
-    """Containers that run something else than their tag stands for now, and images that are not there any more."""
+def findings(images: Iterable[RunningImage], digests: Digests) -> list[Finding]:
+    """Return findings for containers whose tag moved since, and for images missing in the registry."""
     found: dict[tuple[ObjectRef, str], Finding] = {}
     for run in images:
         if run.image not in digests.found:
@@ -154,16 +154,16 @@ def findings(images: Iterable[Running], digests: Digests) -> list[Finding]:
         now, key = digests.found[run.image], (run.owner, run.container)
         path = f"pods.containers[{run.container}].image"
         if now is None:
-            note = "a pod that has to pull it again cannot start"
+            note = "a pod that has to pull it cannot start"
             missing = f"{run.image} is not in the registry"
             found[key] = Finding(FindingClass.STALE, run.owner, path, Change.STATE, missing, str(run.image), note=note)
         elif now and now != run.digest:
-            note = f"{run.image.reference} was pushed again; a pod that is started again runs the new one"
+            note = f"{run.image.reference} was pushed again; a restarted pod runs the new image"
             found[key] = Finding(FindingClass.STALE, run.owner, path, Change.STATE, run.digest, now, note=note)
     unasked = [
         Finding(
             FindingClass.UNKNOWN, ObjectRef("Registry", "", registry), change=Change.STATE, live=reason,
-            note="whether tags were pushed again cannot be told",
+            note="tags may have been pushed again unnoticed",
         )
         for registry, reason in digests.problems.items()
     ]  # fmt: skip

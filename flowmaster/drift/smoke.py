@@ -1,4 +1,4 @@
-"""Whether every service answers: each is asked once, through the API server, and those behind nginx through it too."""
+"""Smoke test: requests every service once through the API server, and every location of nginx."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from config.settings import Settings
 from flowmaster.cluster.errors import ApiError
 from flowmaster.render import nginx
 
-_AT_ONCE = 8
-_GATEWAY = frozenset({502, 503, 504})
+_PARALLEL_REQUESTS = 8
+_GATEWAY_ERRORS = frozenset({502, 503, 504})
 ROUTE = "nginx"
 
 
-class Asker(Protocol):
-    """What is needed of a connection."""
+class Client(Protocol):
+    """The methods used of a connection."""
 
     def get(self, path: str) -> object:
-        """A decoded answer; raises ApiError."""
+        """Get a path; raises ApiError."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of asking one service in one way. `problem` is empty where it answered; skipped says why not asked."""
+class Result:
+    """Result of one request. `problem` is empty if the service answered; `skipped` is why it was not requested."""
 
     service: str
     way: str
@@ -41,28 +41,28 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it answered."""
+        """Whether the service answered."""
         return not self.problem and not self.skipped
 
 
-def ask_all(settings: Settings, api: Asker, address: str) -> list[Answer]:
-    """Every service once, and every location of nginx once."""
-    tasks: list[Callable[[], Answer]] = [partial(_ask_service, settings, api, name) for name in settings.services]
+def check_all(settings: Settings, api: Client, address: str) -> list[Result]:
+    """Check every service, and every location of nginx."""
+    tasks: list[Callable[[], Result]] = [partial(_check_service, settings, api, name) for name in settings.services]
     proxy = settings.stack.reverse_proxy
     if proxy is not None:
         for site in proxy.sites.values():
-            for check, location in nginx.located_checks(site):
-                tasks.append(partial(_ask_nginx, location.service or check.path, check, address))
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for check, location in nginx.location_checks(site):
+                tasks.append(partial(_check_nginx, location.service or check.path, check, address))
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
         return [done.result() for done in [pool.submit(task) for task in tasks]]
 
 
-def _ask_service(settings: Settings, api: Asker, name: str) -> Answer:
+def _check_service(settings: Settings, api: Client, name: str) -> Result:
     entry = settings.services[name]
     if settings.release(name).replicas == 0:
-        return Answer(name, "API server", 0.0, skipped="at 0 replicas")
+        return Result(name, "API server", 0.0, skipped="at 0 replicas")
     if entry.port is None:
-        return Answer(name, "API server", 0.0, skipped="nobody knows its port")
+        return Result(name, "API server", 0.0, skipped="its port is unknown")
     readiness = entry.probes.readiness if entry.probes else None
     path = (readiness.http if readiness else None) or "/"
     started = time.perf_counter()
@@ -70,31 +70,31 @@ def _ask_service(settings: Settings, api: Asker, name: str) -> Answer:
     try:
         api.get(f"/api/v1/namespaces/{settings.namespace}/services/{name}:{entry.port}/proxy{path}")
     except ApiError as err:
-        # any status but these comes from the service itself: it answers, if only that there is no such page
+        # lower statuses come from the service itself: it answers, even if the page does not exist
         if err.status is None or err.status >= 500:
             problem = err.found
-    return Answer(name, "API server", time.perf_counter() - started, problem, when=datetime.now(UTC))
+    return Result(name, "API server", time.perf_counter() - started, problem, when=datetime.now(UTC))
 
 
-def _ask_nginx(service: str, check: nginx.Check, address: str) -> Answer:
+def _check_nginx(service: str, check: nginx.Check, address: str) -> Result:
     way = f"{ROUTE} {check.path}"
     if check.tls:
-        return Answer(service, way, 0.0, skipped="served by TLS; asked on the server itself at each update")
+        return Result(service, way, 0.0, skipped="uses TLS; checked on the server at each update")
     started, problem = time.perf_counter(), ""
     connection = http.client.HTTPConnection(address, check.port, timeout=10)
     try:
         connection.request("GET", check.path, headers={"Host": check.host})
         status = connection.getresponse().status
-        problem = f"nginx answers {status}" if status in _GATEWAY else ""
+        problem = f"nginx answers {status}" if status in _GATEWAY_ERRORS else ""
     except (OSError, http.client.HTTPException) as err:
         problem = f"{address} port {check.port}: {err or type(err).__name__}"
     finally:
         connection.close()
-    return Answer(service, way, time.perf_counter() - started, problem, when=datetime.now(UTC))
+    return Result(service, way, time.perf_counter() - started, problem, when=datetime.now(UTC))
 
 
-def junit(answers: Sequence[Answer], stack: str) -> str:
-    """The answers as JUnit XML, a test case each."""
+def junit(answers: Sequence[Result], stack: str) -> str:
+    """Render the results as JUnit XML, one test case each."""
     suite = ElementTree.Element(
         "testsuite",
         name=f"flowmaster smoke {stack}",
@@ -118,8 +118,8 @@ def junit(answers: Sequence[Answer], stack: str) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def by_service(answers: Iterable[Answer]) -> dict[str, tuple[datetime, bool]]:
-    """When each service was last asked, and whether it answered in every way."""
+def by_service(answers: Iterable[Result]) -> dict[str, tuple[datetime, bool]]:
+    """Return, by service, the time of the last check, and whether all checks succeeded."""
     found: dict[str, tuple[datetime, bool]] = {}
     for answer in answers:
         if answer.when is not None:

@@ -1,1 +1,1 @@
-"""Undoing drift: what an update does about each object, and which preview it was approved on."""
+"""Plans what an update does about drift, and checks that it matches the approved preview."""

@@ -1,8 +1,8 @@
-"""Fields whose live value stays because a rule says so, in the words of Pulumi's inputs. Pure.
+"""Keeps live values that a rule protects, by adjusting the inputs that Pulumi gets. Pure.
 
-Pulumi writes all of its inputs whenever one of them changed. So where an object is written anyway, the inputs carry the
-live values of such fields, and an annotation says which. Where nothing is written, they are those of the last update,
-whatever happened on the server since: then Pulumi sees no change, and the fields are left alone.
+Pulumi writes all inputs of a resource if one of them changed. So if an object is written anyway, its inputs carry the
+live values of kept fields, and an annotation lists the fields. If nothing is written, the inputs equal those of the
+last update: Pulumi sees no change, and the fields stay.
 """
 
 from __future__ import annotations
@@ -21,57 +21,58 @@ from flowmaster.drift.objects import value_at
 
 Body = dict[str, Any]
 HEALED = "flowmaster.io/healed"
-"""The annotation that says when drift of an object was last undone, and of which fields. It is also what makes
-Pulumi see a change: the program's inputs are those of the last update, whatever happened on the server meanwhile."""
+"""The annotation with the time and the fields of the last heal. A new value makes Pulumi see a change: the program's
+other inputs equal those of the last update, whatever happened on the server."""
 
 
-def inputs(ref: ObjectRef, declared: Body, last: Any, kept: Iterable[Difference], written: bool) -> Body | None:
-    """What Pulumi is to be told instead of the declared body; None where the declared one will do.
+def pulumi_inputs(ref: ObjectRef, declared: Body, last: Any, kept: Iterable[Difference], written: bool) -> Body | None:
+    """Return the inputs for Pulumi in place of the declared body; None if that can be used.
 
-    :param last: the body that was applied last.
+    :param last: the last applied body.
     :param kept: the differences that a rule keeps.
-    :param written: whether something else of the object is to be written, as far as the server tells.
+    :param written: whether other fields of the object are going to be written.
     """
     kept = [difference for difference in kept if difference.change is not Change.ADDED]
-    noted = annotation(last, KEPT)
-    if not isinstance(last, dict) or not (kept or noted):
+    kept_annotation = annotation(last, KEPT)
+    if not isinstance(last, dict) or not (kept or kept_annotation):
         return None
     if not written:
-        before = _as_before(ref, declared, last, kept, noted)
-        if _agree(_without_marks(before), _without_marks(last)):
-            return None if before == declared else before
+        unchanged = _as_last_applied(ref, declared, last, kept, kept_annotation)
+        if _agree_where_readable(_without_own_annotations(unchanged), _without_own_annotations(last)):
+            return None if unchanged == declared else unchanged
     if not kept:
         return None
-    body = _with(declared, {difference.path: difference.live for difference in kept})
+    body = _with_values(declared, {difference.path: difference.live for difference in kept})
     names = KEPT_SEPARATOR.join(sorted(render(difference.path) for difference in kept))
     body["metadata"].setdefault("annotations", {})[KEPT] = names
     return body
 
 
-def _as_before(ref: ObjectRef, declared: Body, last: Body, kept: list[Difference], noted: str) -> Body:
-    """The declared body with what the last update wrote into the fields that are kept now or were kept then."""
+def _as_last_applied(ref: ObjectRef, declared: Body, last: Body, kept: list[Difference], kept_annotation: str) -> Body:
+    """Return the declared body with the last applied values of fields that are or were kept."""
     values = {difference.path: value_at(last, difference.path) for difference in kept}
-    if noted:
-        ours, theirs = (fill(ref.kind, normalise(body), ref.name) for body in (declared, last))
-        for difference in compare(ours, theirs, OPAQUE, schema(ref.kind)):
+    if kept_annotation:
+        desired, applied = (fill(ref.kind, normalise(body), ref.name) for body in (declared, last))
+        for difference in compare(desired, applied, OPAQUE, schema(ref.kind)):
             if render(difference.path) in kept_fields(last):
                 values[difference.path] = difference.live
-    # what cannot be read is not told apart from what is declared
-    body = _with(declared, {path: value for path, value in values.items() if value is not OPAQUE})
-    if noted:
-        body["metadata"].setdefault("annotations", {})[KEPT] = noted
+    # an opaque value counts as equal to the declared one
+    body = _with_values(declared, {path: value for path, value in values.items() if value is not OPAQUE})
+    if kept_annotation:
+        body["metadata"].setdefault("annotations", {})[KEPT] = kept_annotation
     return body
 
 
-def _with(body: Body, values: Mapping[Path, Any]) -> Body:
+def _with_values(body: Body, values: Mapping[Path, Any]) -> Body:
     changes = [
-        Difference(_within(body, path), Change.CHANGED, value, ABSENT, ABSENT, None) for path, value in values.items()
+        Difference(_declared_path(body, path), Change.CHANGED, value, ABSENT, ABSENT, None)
+        for path, value in values.items()
     ]
     return dict(apply(changes, body))
 
 
-def _within(body: Any, path: Path) -> Path:
-    """The path with the keys as the declared body has them: not those of the server, and not written out in full."""
+def _declared_path(body: Any, path: Path) -> Path:
+    """Return the path with the keys of the declared body, which may omit fields that the server fills in."""
     found: list[Any] = []
     for step in path:
         body = value_at(body, (step,))
@@ -83,18 +84,20 @@ def _within(body: Any, path: Path) -> Path:
     return tuple(found)
 
 
-def _without_marks(body: Body) -> Body:
+def _without_own_annotations(body: Body) -> Body:
     metadata = body.get("metadata") or {}
     annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in (HEALED, KEPT)}
     return {**body, "metadata": {**metadata, "annotations": annotations}}
 
 
-def _agree(one: Any, other: Any) -> bool:
-    """Whether both are the same as far as they can be read."""
+def _agree_where_readable(one: Any, other: Any) -> bool:
+    """Return whether two values are equal, ignoring opaque parts."""
     if one is OPAQUE or other is OPAQUE:
         return True
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_agree(part, other[name]) for name, part in one.items())
+        return one.keys() == other.keys() and all(
+            _agree_where_readable(part, other[name]) for name, part in one.items()
+        )
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_agree, one, other))
+        return len(one) == len(other) and all(map(_agree_where_readable, one, other))
     return bool(one == other)

@@ -1,4 +1,4 @@
-"""From what differs to what is to be done about each object. Pure: nothing is read or written here."""
+"""Plans the writes that undo drift, object by object. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from flowmaster.cluster.reader import LiveState, ending
 from flowmaster.cluster.writes import Step, Way
 from flowmaster.compare.finding import Action, Finding, FindingClass, ObjectRef
 from flowmaster.compare.path import render
-from flowmaster.compare.three_way import Difference, apply, opaque
+from flowmaster.compare.three_way import Difference, apply, has_opaque
 from flowmaster.drift.last_applied import Applied
-from flowmaster.drift.objects import Comparison, frozen, immutable, reference, settled
+from flowmaster.drift.objects import Comparison, findings_with_differences, has_immutable_data, immutable, reference
 from flowmaster.heal import kept_fields
 
 Body = dict[str, Any]
@@ -23,21 +23,21 @@ _LIVE = frozenset({FindingClass.DRIFT, FindingClass.CONFLICT, FindingClass.FOREI
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that the next update does besides what the program changed."""
+    """What the next update writes besides the changes of the program."""
 
     steps: Mapping[ObjectRef, Step] = field(default_factory=dict)
     deletions: Sequence[Step] = ()
     kept: Mapping[ObjectRef, Body] = field(default_factory=dict)
-    """Declared bodies with the live values that a rule says stay, for objects that are going to be written anyway."""
+    """Declared bodies with kept live values, for objects that are going to be written anyway."""
 
-    def settles(self, finding: Finding) -> bool:
-        """Whether the update writes because of this finding, whatever Pulumi sees."""
+    def covers(self, finding: Finding) -> bool:
+        """Return whether a step of this plan heals the finding."""
         step = self.steps.get(finding.object)
         return step is not None and finding.path in step.paths
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether the plan has no steps."""
         return not self.steps and not self.deletions and not self.kept
 
 
@@ -48,60 +48,62 @@ def plan(
     findings: Iterable[Finding] = (),
     rules: Sequence[Rule] = (),
 ) -> Plan:
-    """What is to be done about each declared object that differs, and about foreign ones that a rule gives up.
+    """Plan steps for declared objects that differ, and for foreign ones that a rule says to delete.
 
-    `findings` are those of the report on the same live state, with their actions.
+    `findings` are those of the report on the same live state, with actions.
     """
-    wanted = {reference(body, live.namespace): body for body in declared}
-    masker = Masker([*wanted.values(), *(body for _, body in live.of("Secret"))])
+    desired = {reference(body, live.namespace): body for body in declared}
+    masker = Masker([*desired.values(), *(body for _, body in live.of("Secret"))])
     comparison = Comparison(applied, live, masker)
     steps: dict[ObjectRef, Step] = {}
     kept: dict[ObjectRef, Body] = {}
-    for ref, body in wanted.items():
+    for ref, body in desired.items():
         if ref.kind in live.unread or ref not in applied:
-            # what was never applied is created or adopted by Pulumi itself
+            # Pulumi itself creates or adopts what was never applied
             continue
-        there = live.objects.get(ref)
-        if there is None:
+        live_body = live.objects.get(ref)
+        if live_body is None:
             if live.exists or ref.kind == "Namespace" or "Namespace" not in live.unread:
                 steps[ref] = Step(ref=ref, way=Way.REMAKE, healed=body)
             continue
-        step, keeping = _of_object(ref, body, there, comparison, rules)
+        step, kept_body = _plan_object(ref, body, live_body, comparison, rules)
         if step is not None:
             steps[ref] = step
-        if keeping is not None:
-            kept[ref] = keeping
+        if kept_body is not None:
+            kept[ref] = kept_body
     return Plan(steps, _deletions(findings, live), kept)
 
 
-def _of_object(
+def _plan_object(
     ref: ObjectRef, declared: Body, live: Body, comparison: Comparison, rules: Sequence[Rule]
 ) -> tuple[Step | None, Body | None]:
-    found = settled(ref, declared, live, comparison)
-    acted = [(differences, finding.with_action(decide(finding, rules))) for differences, finding in found]
+    found = findings_with_differences(ref, declared, live, comparison)
+    decided = [(differences, finding.with_action(decide(finding, rules))) for differences, finding in found]
     if ending(live) and ref.kind != "Namespace":
-        healing = all(f.action is Action.HEAL for _, f in acted)
+        healing = all(f.action is Action.HEAL for _, f in decided)
         return (Step(ref=ref, way=Way.REMAKE, live=live, healed=declared) if healing else None), None
-    pending = [(ds, f) for ds, f in acted if f.cls is FindingClass.PENDING and f.heals]
-    undone = [(ds, f) for ds, f in acted if f.action is Action.HEAL and f.cls in _LIVE]
-    undone += [(ds, f) for ds, f in pending if _unsure(ds) or (frozen(live) and _immutable(ref, ds, live))]
-    kept = [d for ds, f in acted if _kept(f) for d in ds]
-    body = kept_fields.inputs(ref, declared, comparison.last(ref), kept, bool(undone or pending))
-    if not undone:
+    pending = [(ds, f) for ds, f in decided if f.cls is FindingClass.PENDING and f.heals]
+    healed = [(ds, f) for ds, f in decided if f.action is Action.HEAL and f.cls in _LIVE]
+    healed += [
+        (ds, f) for ds, f in pending if _applied_unknown(ds) or (has_immutable_data(live) and _immutable(ref, ds, live))
+    ]
+    kept = [d for ds, f in decided if _kept(f) for d in ds]
+    body = kept_fields.pulumi_inputs(ref, declared, comparison.last(ref), kept, bool(healed or pending))
+    if not healed:
         return None, body
-    paths = tuple(f.path for _, f in undone)
-    if any(_immutable(ref, ds, live) for ds, _ in undone):
+    paths = tuple(f.path for _, f in healed)
+    if any(_immutable(ref, ds, live) for ds, _ in healed):
         return Step(ref=ref, way=Way.REMAKE, paths=paths, live=live, healed=body or declared), body
-    differences = [d for ds, _ in (*undone, *pending) for d in ds]
+    differences = [d for ds, _ in (*healed, *pending) for d in ds]
     return Step(ref=ref, way=Way.PATCH, paths=paths, live=live, healed=apply(differences, live)), body
 
 
-def _unsure(differences: Iterable[Difference]) -> bool:
-    """Whether Pulumi may not see a change of the program there, although the owners of the fields say that it is one.
+def _applied_unknown(differences: Iterable[Difference]) -> bool:
+    """Return whether the last applied value is encrypted, so that Pulumi may miss a change of the program.
 
-    What was applied last is encrypted, so it cannot be told. Written here, it is settled either way.
+    Such a field is written here in any case.
     """
-    return any(opaque(difference.applied) for difference in differences)
+    return any(has_opaque(difference.applied) for difference in differences)
 
 
 def _kept(finding: Finding) -> bool:

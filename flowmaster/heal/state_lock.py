@@ -1,7 +1,7 @@
-"""Pulumi's locks of a stack in a file backend: who holds them, since when, and whether whoever did is still there.
+"""Locks of a stack in Pulumi's file backend: who holds them, since when, and whether the process still runs.
 
-The lock of an update that was killed stays for ever: it has no expiry. It is known to be stale where it was taken on
-this machine by this user, and the process that took it is gone. Of any other, nothing is known here.
+A killed update leaves its lock, which never expires. A lock is stale if it was taken on this machine by this user and
+its process is gone. For other locks this cannot be checked here.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from flowmaster.report.values import ago
 
 _PROC = Path("/proc")
 _TOLERANCE = 2.0
-"""Seconds by which the clock of processes and that of the lock may differ."""
+"""Seconds by which process start times and lock times may differ."""
 
 
 class LockError(UserError):
-    """The stack is locked, and the lock is not this program's to release."""
+    """The stack is locked, and the lock cannot be released here."""
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock as Pulumi writes it. Its file has a name of its own for each run, so removing it removes no other."""
+    """A lock of Pulumi. Each run has its own file, so removing one affects no other run."""
 
     path: Path
     pid: int
@@ -37,58 +37,58 @@ class Lock:
     host: str
     since: datetime
 
-    def told(self, now: datetime) -> str:
-        """Who holds it, and since when."""
+    def describe(self, now: datetime) -> str:
+        """Describe the holder and the time."""
         at = self.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         return f"{self.user}@{self.host} (process {self.pid}) since {at}, {ago(self.since, now)}"
 
     @property
-    def here(self) -> bool:
-        """Whether it was taken on this machine by this user, so that its process can be looked for."""
+    def is_local(self) -> bool:
+        """Whether it was taken on this machine by this user, so that its process can be checked."""
         return self.host == socket.gethostname() and self.user == _user()
 
     @property
-    def stale(self) -> bool:
-        """Whether the process that took it is certainly gone."""
-        return self.here and not _runs(self.pid, self.since)
+    def is_stale(self) -> bool:
+        """Whether its process is certainly gone."""
+        return self.is_local and not _is_running(self.pid, self.since)
 
 
-def locks(folder: Path, project: str, stack: str) -> list[Lock]:
-    """The locks of a stack in a file backend's folder.
+def read_locks(folder: Path, project: str, stack: str) -> list[Lock]:
+    """Read the locks of a stack from a file backend.
 
-    :raises LockError: where one cannot be read.
+    :raises LockError: if one cannot be read.
     """
     place = folder / ".pulumi" / "locks" / "organization" / project / stack
     return [_read(path) for path in sorted(place.glob("*.json"))]
 
 
-def release(found: Sequence[Lock], stack: str, now: datetime | None = None) -> list[str]:
-    """Release stale locks; returns a line for each.
+def release_stale(found: Sequence[Lock], stack: str, now: datetime | None = None) -> list[str]:
+    """Release stale locks; return a line for each.
 
-    :raises LockError: where one is not stale, with who holds it; then none is released.
+    :raises LockError: if one is not stale; then none is released.
     """
     now = now or datetime.now(UTC)
-    held = next((lock for lock in found if not lock.stale), None)
+    held = next((lock for lock in found if not lock.is_stale), None)
     if held is not None:
         raise _refusal(held, stack, now)
     for lock in found:
         lock.path.unlink(missing_ok=True)
         lock.path.with_name(f"{lock.path.name}.attrs").unlink(missing_ok=True)
-    return [f"released the lock of {lock.told(now)}: that process is gone" for lock in found]
+    return [f"released the lock of {lock.describe(now)}: that process is gone" for lock in found]
 
 
-def mend(folder: Path, project: str, stack: str) -> list[str]:
-    """Remove what a write that was killed left half-written beside the state; returns a line for each.
+def repair(folder: Path, project: str, stack: str) -> list[str]:
+    """Remove truncated metadata files of a killed update; return a line for each.
 
-    The state itself is moved into its place whole. But Pulumi's file backend keeps a description (``.attrs``) beside
-    it, which it can do without and writes in place: killed in that moment it leaves one that cannot be read, and then
-    reads the state no more (`failed to load checkpoint: EOF`).
+    Pulumi's file backend replaces the state atomically, but writes its metadata (``.attrs``) in place. If Pulumi is
+    killed in that moment, the truncated file keeps it from reading the state (`failed to load checkpoint: EOF`).
+    The metadata is optional, so the file can be removed.
     """
     place = folder / ".pulumi" / "stacks" / project
-    spoilt = [path for path in sorted(place.glob(f"{stack}.json*.attrs")) if not _is_json(path)]
-    for path in spoilt:
+    truncated = [path for path in sorted(place.glob(f"{stack}.json*.attrs")) if not _is_json(path)]
+    for path in truncated:
         path.unlink(missing_ok=True)
-    return [f"removed {path.name}, which a killed update left half-written; the state is whole" for path in spoilt]
+    return [f"removed {path.name}, which a killed update left truncated; the state is complete" for path in truncated]
 
 
 def _is_json(path: Path) -> bool:
@@ -100,17 +100,17 @@ def _is_json(path: Path) -> bool:
 
 
 def _refusal(lock: Lock, stack: str, now: datetime) -> LockError:
-    found = f"stack {stack} is locked by {lock.told(now)}"
-    if lock.here:
+    found = f"stack {stack} is locked by {lock.describe(now)}"
+    if lock.is_local:
         return LockError(
             f"{found}: it still runs",
-            "two updates at once would undo each other's work",
-            "wait for it to end, then run this again",
+            "two concurrent updates would undo each other's work",
+            "wait until it ends, then run this again",
         )
     return LockError(
         found,
-        "whether it still runs can only be told there, as that user",
-        "wait for it to end; where it certainly has, release the lock with `pulumi cancel`",
+        "whether it still runs can only be checked there, as that user",
+        "wait until it ends; if it certainly has, release the lock with `pulumi cancel`",
     )
 
 
@@ -121,8 +121,8 @@ def _read(path: Path) -> Lock:
         return Lock(path, int(data["pid"]), str(data["username"]), str(data["hostname"]), since)
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise LockError(
-            f"{path} is not a lock that can be read: {err}",
-            "whether an update runs cannot be told, and Pulumi will refuse to start one",
+            f"{path} cannot be read as a lock: {err}",
+            "it is unknown whether an update runs, and Pulumi refuses to start one",
             "make sure that none runs, then release it with `pulumi cancel`",
         ) from err
 
@@ -134,8 +134,8 @@ def _user() -> str:
         return os.environ.get("USER", "")
 
 
-def _runs(pid: int, since: datetime) -> bool:
-    """Whether that process may still be the one that took the lock: alive, and not merely another with its number."""
+def _is_running(pid: int, since: datetime) -> bool:
+    """Return whether the process that took the lock may still run, rather than another with the same PID."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -147,14 +147,14 @@ def _runs(pid: int, since: datetime) -> bool:
         name, fields = stat[stat.index("(") + 1 : stat.rindex(")")], stat.rpartition(")")[2].split()
         if fields[0] in "ZX":
             return False
-        return name.startswith("pulumi") or _started(int(fields[19])) <= since.timestamp() + _TOLERANCE
+        return name.startswith("pulumi") or _start_time(int(fields[19])) <= since.timestamp() + _TOLERANCE
     except (OSError, ValueError, LookupError):
-        # a machine without /proc tells no more
+        # without /proc nothing more is known
         return True
 
 
-def _started(ticks: int) -> float:
-    """When a process was started, in seconds since 1970, by its ticks since the machine was."""
+def _start_time(ticks: int) -> float:
+    """Convert a start time in ticks since boot to seconds since 1970."""
     lines = (_PROC / "stat").read_text(encoding="utf-8").splitlines()
     booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
     return booted + ticks / os.sysconf("SC_CLK_TCK")

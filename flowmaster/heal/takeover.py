@@ -1,9 +1,8 @@
-"""Objects that are live but not yet in the stack's state: `up` takes them over, and preview says so.
+"""Adopts live objects that are not in the stack's state yet.
 
-To Pulumi they are new, so its own word for them is "create"; the provider's server-side apply of what is there
-already changes nothing of it. What `kubectl apply` left on them, a copy of the whole object with every secret in it,
-goes first: the state would keep it in the clear. So it does before each later update of an object that was applied with
-kubectl once more.
+Pulumi shows them as "create", but the provider's server-side apply does not change what is already there. The
+annotation of `kubectl apply`, a copy of the object with every secret in it, is removed first: Pulumi's state would
+store it in the clear. The same is done before each later update of an object to which kubectl was applied again.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ from flowmaster.drift.last_applied import Applied
 
 
 def adoptable(declared: Iterable[ObjectRef], before: Applied, live: LiveState) -> frozenset[ObjectRef]:
-    """The declared objects that are live, and that this stack never applied."""
+    """Return the declared objects that are live but were never applied by this stack."""
     if before.problem:
         return frozenset()
     return frozenset(ref for ref in declared if ref in live.objects and ref not in before)
 
 
 def copied(declared: Iterable[ObjectRef], live: LiveState) -> dict[ObjectRef, list[str]]:
-    """The declared objects that are live with a copy of themselves, each with the annotations that hold one."""
+    """Return the declared live objects whose annotations hold a copy of the object, with these annotations."""
     found = {ref: copies(live.objects[ref]) for ref in declared if ref in live.objects}
     return {ref: names for ref, names in found.items() if names}
 
 
-def forget_last_applied(api: Requests, ref: ObjectRef) -> None:
-    """Remove kubectl's copy of the object from its annotations. Nothing else changes, and no pod restarts.
+def remove_last_applied(api: Requests, ref: ObjectRef) -> None:
+    """Remove kubectl's last-applied annotation. Nothing else changes, and no pod restarts.
 
-    :raises ApiError: where the API server refuses.
+    :raises ApiError: if the API server refuses.
     """
     patch = {"metadata": {"annotations": {LAST_APPLIED: None}}}
     try:

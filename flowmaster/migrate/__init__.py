@@ -1,1 +1,1 @@
-"""Moving a docker compose project into the cluster, and back."""
+"""Moves a docker compose project into the cluster, and back."""

@@ -1,4 +1,4 @@
-"""One side takes over from the other: the same steps in both directions, each of which may be taken again."""
+"""The cutover from one side to the other. The steps are the same in both directions, and each can be repeated."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from flowmaster.migrate import steps
 from flowmaster.migrate.operations import Operations
 
 KEPT_COPIES = {Side.DOCKER: 2, Side.CLUSTER: 1}
-"""How many earlier states of a volume are kept on each side."""
+"""Number of earlier copies of a volume that each side keeps."""
 _RECOPIES = 3
 START_SECONDS = 45.0
-"""How long the other side may take to start while writes wait; it has started before."""
+"""Timeout for the start of the other side while writes wait. It has started before, so this is short."""
 
 
 class Cutover:
-    """One side takes over from the other."""
+    """A cutover: `after` takes over from `before`."""
 
     def __init__(self, operations: Operations, before: Side, after: Side) -> None:
         self.operations, self.before, self.after = operations, before, after
@@ -31,7 +31,7 @@ class Cutover:
 
     @property
     def steps(self) -> list[Callable[[], None]]:
-        """What each step does; the numbers are those of :mod:`flowmaster.migrate.steps`."""
+        """The steps in order, numbered as in :mod:`flowmaster.migrate.steps`."""
         return [
             self._check_preconditions,
             self._first_copy,
@@ -49,7 +49,7 @@ class Cutover:
     def _check_preconditions(self) -> None:
         state = self.server.request("state")
         if state["problem"]:
-            raise UserError(state["problem"], "the containers cannot be seen", "see `docker info` on the server")
+            raise UserError(state["problem"], "the containers cannot be inspected", "see `docker info` on the server")
         self._refuse_stale_translation(state)
         self.operations.smoke(self.before)
         if self.after is Side.CLUSTER:
@@ -58,7 +58,7 @@ class Cutover:
         self.operations.record_outside_ports()
 
     def _refuse_stale_translation(self, state: Mapping[str, Any]) -> None:
-        """What was translated has to be what runs; for the way back there only have to be containers."""
+        """Refuse a project that changed since its translation. On the way back, only containers must exist."""
         edited = [p for p, sha in self.transfer.files.items() if state["files"].get(p) not in (None, sha)]
         missing = [p for p in self.transfer.files if p not in state["files"]]
         there = {c["service"]: c for c in state["containers"]}
@@ -74,16 +74,16 @@ class Cutover:
             if c["service"] in self.transfer.images and c["image"] != self.transfer.images[c["service"]]["id"]
         )
         for names, found in (
-            (gone, "has no container any more"),
-            (missing, "is gone from the server"),
-            (edited, "was edited since it was translated"),
-            (foreign, "is a container of the project that was not translated"),
-            (other, "runs another image than was translated"),
+            (gone, "no longer has a container"),
+            (missing, "is missing on the server"),
+            (edited, "was edited since the translation"),
+            (foreign, "is a container that was not translated"),
+            (other, "runs another image than the translated one"),
         ):
             if names and (names is gone or self.after is Side.CLUSTER):
                 raise UserError(
                     f"{', '.join(names)} {found}",
-                    "the cluster's copy would not be what docker runs",
+                    "the cluster's copy would differ from what docker runs",
                     f"restore it, or read it again (`flowmaster compose {self.transfer.project}`) and preview",
                 )
 
@@ -95,7 +95,7 @@ class Cutover:
             self.operations.report(f"{name}: {done['copied']} files, {done['copiedBytes'] / 1e6:.1f} MB")
 
     def _stop_target(self) -> None:
-        """The side that is to take over must not run on what is being replaced."""
+        """Stop the side that takes over, so that it does not run on data being replaced."""
         if self.after is Side.CLUSTER:
             self.operations.scale(0)
         else:
@@ -103,7 +103,7 @@ class Cutover:
 
     def _block_writes(self) -> None:
         if self.before is Side.CLUSTER and not self.server.request("state")["rules"]["hooks"]:
-            # nginx has to let go of the ports before docker can have them
+            # nginx must release the ports before docker can bind them
             self.operations.serve(ProxyMode(side=Side.CLUSTER, own_ports=True))
         self.operations.redirect(on=True)
         self.operations.writes_closed_at = time.monotonic()
@@ -111,7 +111,7 @@ class Cutover:
         self._wait_for_drain()
 
     def _wait_for_drain(self) -> None:
-        """Requests that nginx had passed on before are answered before anything else happens."""
+        """Wait until requests that nginx already passed on are answered."""
         addresses = self.operations.cluster.addresses(self.transfer.objects) if self.before is Side.CLUSTER else {}
         known = [p for p in self.transfer.ports if self.before is Side.DOCKER or p.service in addresses]
         self.server.request("drained", addresses=[proxy.upstream(p, self.before, addresses) for p in known])
@@ -125,7 +125,7 @@ class Cutover:
 
     def _swap(self) -> None:
         self.server.request("swap", volumes=self.operations.volumes(self.before), keep=KEPT_COPIES[self.after])
-        # not before: whoever goes on from here takes what is written down for what is in place
+        # only now: a run that resumes here trusts the journal for what is in place
         self.server.note_next(copied=self.copied)
 
     def _start_target(self) -> None:
@@ -139,7 +139,7 @@ class Cutover:
 
     def _serve_reads(self) -> None:
         if not self._started:
-            # another run had begun; the server may have been started again since
+            # another run started it; the server may have rebooted since
             self._start_target()
             self.operations.redirect(on=True)
         self.operations.serve(ProxyMode(side=self.after, writable=False))
@@ -152,7 +152,7 @@ class Cutover:
             self.operations.scale(0)
 
     def _compare(self) -> None:
-        """What was written while the other side was being stopped is copied, too."""
+        """Copy again what was written while the other side was stopping."""
         for _ in range(_RECOPIES):
             copied = self.copied or self.server.request("journal", what="alive").get("copied") or {}
             if self.transfer.copied and set(copied) != {entry.name for entry in self.transfer.copied}:
@@ -168,9 +168,9 @@ class Cutover:
             self._swap()
             self._start_target()
         raise UserError(
-            f"{', '.join(changed)} goes on changing though {self.before} stands still",
-            "somebody else writes into it",
-            "find out who (`fuser -vm` on the server), then run `pulumi up` again",
+            f"{', '.join(changed)} keeps changing although {self.before} is stopped",
+            "another process writes to it",
+            "find the process (`fuser -vm` on the server), stop it, then run `pulumi up` again",
         )
 
     def _allow_writes(self) -> None:
@@ -185,7 +185,7 @@ class Cutover:
             try:
                 self.operations.check_outside_ports()
             except UserError:
-                # beside its ports nginx was answered until now
+                # the shadow ports were reachable until now
                 self.operations.redirect(on=True)
                 raise
             self.operations.serve(proxy.PROXY_MODES[Phase.CLUSTER])
@@ -193,7 +193,7 @@ class Cutover:
             self.operations.scale(1)
 
     def undo(self, step: int) -> None:
-        """Have the side serve that served before: it has everything, for nobody could write since."""
+        """Let the side that served before serve again. It has all data, since no write was accepted meanwhile."""
         if self.before is Side.DOCKER:
             state = self.server.request("state")
             running = {c["service"] for c in state["containers"] if c["state"] == "running"}
@@ -207,7 +207,7 @@ class Cutover:
         self.operations.scale(1)
         self.operations.wait_for_cluster_copy()
         if step >= steps.CLOSE and self.server.request("state")["rules"]["hooks"]:
-            # docker may have the ports by now
+            # docker may hold the ports by now
             self.operations.serve(ProxyMode(side=Side.CLUSTER))
         self.server.request("stop")
         self.operations.serve(ProxyMode(side=Side.CLUSTER, own_ports=True))

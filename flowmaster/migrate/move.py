@@ -1,8 +1,8 @@
-"""Moving a compose project from phase to phase: forwards, backwards, and on from wherever a killed run left it.
+"""Moves a compose project between phases, in both directions, and resumes moves that were interrupted.
 
-An exchange is the same in both directions: one side serves, the other takes over. Reads are always answered; writes
-wait from CLOSE to OPEN, and in between nobody writes. So whatever fails before OPEN, what served before serves again at
-once, and has everything. The journal on the server says which step was begun; a run that is killed leaves it there.
+A cutover is the same in both directions: one side serves, the other takes over. Reads are always answered. Writes wait
+from step CLOSE to step OPEN. So if a step before OPEN fails, the side that served before serves again at once, with all
+data. The journal on the server records each step before it begins, so a later run can resume after a kill.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ ACQUIRE_SECONDS = 60.0
 
 
 class MoveError(UserError):
-    """A move that did not come to its end; where things stand now is said."""
+    """A move that failed. The message says which side serves now."""
 
 
 class Mover(Operations):
-    """One run at work on one project."""
+    """One run that moves one project."""
 
     def reach(self, target: Phase) -> float | None:
-        """Be in that phase, whatever phase the project is in now and however an earlier run ended.
+        """Move the project to a phase, from any phase and after any interruption.
 
-        :return: the seconds for which writes had to wait, where they had to and this run saw both ends of it.
-        :raises MoveError: where it could not be reached; what served before serves again, or it says otherwise.
+        :return: seconds for which writes waited; None if they did not, or if another run began the wait.
+        :raises MoveError: if the phase was not reached. Unless the message says otherwise, the side that served before
+            serves again.
         """
         journal = self.server.acquire(ACQUIRE_SECONDS)
         here = Phase(journal["phase"])
@@ -47,11 +48,11 @@ class Mover(Operations):
         return self.standstill
 
     def _finish_interrupted(self, move: Mapping[str, Any], target: Phase) -> Phase:
-        """What an earlier run left unfinished: to its end where that is on the way, else back."""
+        """Complete an interrupted move if it leads towards the target, else roll it back."""
         before, after, step = Phase(move["from"]), Phase(move["to"]), int(move["step"])
         onwards = (before, after) in steps.phase_changes(before, target)
         short = step >= steps.OPEN if steps.serving_sides(before, after) else before is not Phase.DOCKER
-        self.report(f"an earlier run ended in step {step} of {before} → {after}")
+        self.report(f"an earlier run stopped in step {step} of {before} → {after}")
         if not move.get("back") and (onwards or short):
             self._move(before, after, steps.resume_step(before, after, step))
             return after
@@ -88,26 +89,26 @@ class Mover(Operations):
     def _failed(self, before: Phase, after: Phase, step: int, words: str, err: UserError) -> MoveError:
         found = f"{self.transfer.project}: {before} → {after} failed in step {step}, {words}: {err.found}"
         if isinstance(err, RefusedError) and err.stage == "taken":
-            return MoveError(found, "this run goes no further", err.remedy)
+            return MoveError(found, "this run stops here", err.remedy)
         if steps.serving_sides(before, after) and step == steps.FINISH:
-            remedy = "put that right, then run `pulumi up` again: it goes on from there"
-            return MoveError(found, f"{after} serves; only the clearing up is left", remedy)
+            remedy = "fix this, then run `pulumi up` again to resume"
+            return MoveError(found, f"{after} serves; only the cleanup is left", remedy)
         try:
             self._roll_back(before, after, step)
         except UserError as worse:
             return MoveError(
                 found,
-                f"going back failed, too: {worse.found}; nothing that was acknowledged is lost",
-                "put that right, then run `pulumi up` again: it goes on from there",
+                f"the rollback failed, too: {worse.found}; no acknowledged write is lost",
+                "fix this, then run `pulumi up` again to resume",
             )
-        return MoveError(found, f"it is in phase {before} as before, and nothing is lost", err.remedy)
+        return MoveError(found, f"it is back in phase {before}, and nothing is lost", err.remedy)
 
     def _roll_back(self, before: Phase, after: Phase, step: int) -> None:
-        """What served before serves again."""
-        self.report(f"going back to {before}")
+        """Let the side that served before serve again."""
+        self.report(f"rolling back to {before}")
         both = steps.serving_sides(before, after)
         if both is not None and step >= steps.OPEN:
-            # somebody may have written there since: what was written goes back with everything else
+            # the new side may have accepted writes: move them back with all other data
             self.server.write_journal(phase=after, move=None, copied=None)
             self._move(after, before, steps.FIRST_COPY)
             return
@@ -120,20 +121,20 @@ class Mover(Operations):
         self.report(f"is in phase {before}")
 
     def ensure(self, phase: Phase) -> None:
-        """Put right what is not as the phase wants it: containers, rules, nginx."""
+        """Correct containers, firewall rules and nginx that deviate from a phase."""
         state = self.request("state")
         there = {c["service"] for c in state["containers"]}
         alive = [c for c in state["containers"] if c["state"] == "running"]
         running = {c["service"] for c in alive}
         if phase in (Phase.DOCKER, Phase.SHADOW) and set(self.transfer.objects) - running:
-            self.report("starting containers that should run")
+            self.report("starting stopped containers")
             self.request("start", services=sorted(self.transfer.objects))
         again = [c["name"] for c in state["containers"] if c["restart"] != "no"]
         if phase in (Phase.CLUSTER, Phase.RETIRED) and (alive or again):
-            self.report(f"stopping for good: {', '.join(sorted({*(c['name'] for c in alive), *again}))}")
+            self.report(f"stopping and disabling restart: {', '.join(sorted({*(c['name'] for c in alive), *again}))}")
             self.request("stop")
         if phase is Phase.CLUSTER and set(self.transfer.objects) - there:
-            self.report("making containers again, not started")
+            self.report("recreating containers without starting them")
             self.request("create")
         if phase is Phase.RETIRED and there:
             self.request("remove")

@@ -1,4 +1,4 @@
-"""The single operations that a move consists of, each on one side or between both; any may be asked for again."""
+"""Operations that a move consists of, on one side or between both. Each can be repeated."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _BRIEFLY = 1.0
 
 
 class Server(Protocol):
-    """What is needed of a run on the server (:class:`flowmaster.host.docker.Run`)."""
+    """The methods used of a run on the server (:class:`flowmaster.host.docker.Run`)."""
 
     def acquire(self, seconds: float) -> dict[str, Any]:
-        """Take the project over; its journal."""
+        """Lock the project for this run; return its journal."""
 
     def request(self, do: str, **more: Any) -> Any:
-        """Do something with the project."""
+        """Send a request about the project."""
 
     def note_next(self, **fields: Any) -> None:
-        """Write something into the journal with the next request."""
+        """Write fields to the journal with the next request."""
 
     def write_journal(self, **fields: Any) -> None:
-        """Write something into the journal."""
+        """Write fields to the journal."""
 
     def write_site(self, name: str, content: str, checks: Any = (), patience: float = 15.0) -> Any:
-        """Make a site of nginx be so."""
+        """Write a site of nginx."""
 
 
 class Operations:
-    """What one run can do with one project."""
+    """Operations of one run on one project."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Operations:
         report: Callable[[str], None],
         answers: Callable[..., bool] = lambda *_: True,
     ) -> None:
-        """`answers` asks a port of the server from outside, as its users do, within some seconds."""
+        """`answers` tells whether a port of the server answers from this machine, within some seconds."""
         self.server, self.cluster, self.transfer, self._report, self._answers = (
             server,
             cluster,
@@ -57,14 +57,14 @@ class Operations:
         self._inside_ports: set[int] = set()
         self.writes_closed_at: float | None = None
         self.standstill: float | None = None
-        """Seconds for which writes had to wait, if they had to."""
+        """Seconds for which writes waited; None if they did not."""
 
     def report(self, words: str) -> None:
-        """Tell how far it is."""
+        """Report progress."""
         self._report(f"{self.transfer.project}: {words}")
 
     def serve(self, served: ProxyMode) -> None:
-        """Have nginx serve the ports in that way."""
+        """Configure how nginx serves the ports."""
         if not self.transfer.ports:
             return
         transfer = self.transfer
@@ -74,13 +74,13 @@ class Operations:
         )
 
     def redirect(self, *, on: bool) -> None:
-        """Have the server's firewall lead connections to the ports on to nginx, or not."""
+        """Switch the firewall rules that redirect connections from the real ports to nginx."""
         self.request("redirect", ports=[port.redirect for port in self.transfer.ports] if on else [])
 
     def smoke(self, side: Side) -> None:
-        """Ask every port, or what the project's own checks say, on one side directly.
+        """Request the check path of every port, directly on one side.
 
-        :raises UserError: naming those that do not answer, or say that they are ill.
+        :raises UserError: naming the services that do not answer or report an error.
         """
         transfer = self.transfer
         addresses = self.cluster.addresses(transfer.objects) if side is Side.CLUSTER else {}
@@ -93,27 +93,28 @@ class Operations:
         answers = self.request("smoke", checks=checks)["answers"]
         ill = [f"{entry['service']} {entry['path']} {entry['words']}" for entry in answers if entry["words"]]
         if ill:
-            raise UserError(f"in {side}, {'; '.join(ill)}", "it would not serve anybody", "see its log")
+            raise UserError(f"in {side}, {'; '.join(ill)}", "it cannot serve users", "see the log of the service")
 
     def wait_for_cluster_copy(self, most: float | None = None) -> None:
-        """Wait until the cluster's copy runs, for so many seconds at most, and ask it."""
+        """Wait until the cluster's copy is ready, then smoke-test it."""
         self.cluster.ready(self.transfer.objects.values(), most)
         self.smoke(Side.CLUSTER)
 
     def scale(self, replicas: int) -> None:
-        """Pods of the services that write into volumes; others go on."""
+        """Scale the services that write to volumes; others keep running."""
         self.cluster.scale([self.transfer.objects[service] for service in self.transfer.writers], replicas)
 
     def record_outside_ports(self) -> None:
-        """Note which ports are answered to whoever asks from here, and which are not and must not be."""
+        """Record which ports answer from this machine, and which loopback ports do not."""
         ports = self.transfer.ports
         self._outside_ports = {port.port for port in ports if not port.address and self._answers(port.port)}
         loopback = [number for port in ports if port.address for number in (port.port, port.shadow_port)]
         self._inside_ports = {number for number in loopback if not self._answers(number, _BRIEFLY)}
 
     def check_outside_ports(self) -> None:
-        """What was answered from here still has to be: a firewall may let through to docker what nginx does not get.
-        What docker published on a loopback address, and was not answered from here, must not be.
+        """Check that every recorded port still answers; a firewall may pass docker's traffic but not nginx's.
+
+        Ports that docker published on a loopback address must still not answer, if they did not before.
 
         :raises UserError: naming the ports.
         """
@@ -128,13 +129,13 @@ class Operations:
         if lost:
             beside = ", ".join(str(port.shadow_port) for port in self.transfer.ports if port.port in lost)
             raise UserError(
-                f"port {', '.join(map(str, lost))} is not answered from here any more, but on the server it is",
-                "a firewall lets through to docker what it does not let through to nginx",
-                f"allow {', '.join(map(str, lost))} and {beside} (such as `ufw allow`), then run this again",
+                f"port {', '.join(map(str, lost))} no longer answers from this machine, but does on the server",
+                "a firewall passes traffic to docker but not to nginx",
+                f"allow {', '.join(map(str, lost))} and {beside} (such as `ufw allow`), then run `pulumi up` again",
             )
 
     def volumes(self, source: Side, **more: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The volumes to be copied from one side to the other; further values by the volume's name."""
+        """Return the volumes to copy from one side to the other; `more` adds values by volume name."""
         return [
             {
                 "name": entry.name,
@@ -146,7 +147,7 @@ class Operations:
         ]
 
     def request(self, do: str, **more: Any) -> Any:
-        """Have the server do something with the project."""
+        """Send a request about the project to the server."""
         return self.server.request(do, **more)
 
     def _path(self, service: str) -> str:

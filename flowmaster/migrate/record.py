@@ -1,4 +1,4 @@
-"""What was read of a compose project: beside the stack's file, encrypted as a whole, whole or not at all."""
+"""Writes the source of a compose project beside the stack's file, encrypted and atomically."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Json = dict[str, Any]
 
 
 def source_as_json(source: ComposeSource) -> Json:
-    """The source as it is kept: nothing that is a default."""
+    """Return the source as stored, without defaults."""
     return source.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def is_written(project: ComposeProject, source: ComposeSource, secrets: Mapping[str, str]) -> bool:
-    """Whether the stack says all of it already."""
+    """Return whether the stack already has this source and these secrets."""
     known = {key: value.get_secret_value() for key, value in project.sealed.items()}
-    # how much there is in a volume changes all the time, and nothing is made of it
+    # sizes of volumes change all the time and do not affect the objects
     return project.source is not None and known == secrets and _without_sizes(project.source) == _without_sizes(source)
 
 
@@ -40,9 +40,9 @@ def _without_sizes(source: ComposeSource) -> Json:
 
 
 def stack_text(original: str, name: str, folder: str) -> str:
-    """The stack's file with the project, everything else (comments too) as it was.
+    """Return the stack's file with the project; the rest, comments included, is kept.
 
-    Values that it has of the project go: what was read now replaces them.
+    Source and secrets of the project are removed from it: they are written beside it.
     """
     editor = YAML()
     editor.width = 200
@@ -58,7 +58,7 @@ def stack_text(original: str, name: str, folder: str) -> str:
 
 
 def secret_values(name: str, source: ComposeSource, secrets: Mapping[str, str]) -> dict[Entry, str]:
-    """The source and its secret values, as the file of secret values calls them."""
+    """Return the source and its secrets, as entries of the secrets file."""
     values = {Entry("compose", name, key): value for key, value in secrets.items()}
     return {**values, Entry("sources", name, SOURCE): json.dumps(source_as_json(source), sort_keys=True)}
 
@@ -74,7 +74,7 @@ def write_source(
 ) -> Path:
     """Write the source and its secret values beside the stack's file. Returns the file.
 
-    :raises UserError: where something cannot be written or encrypted; then nothing is.
+    :raises UserError: if writing or encryption fails; the file is then unchanged.
     """
     values = secret_values(name, source, secrets)
     report(f"encrypting {len(values)} values")

@@ -1,4 +1,4 @@
-"""Which steps a move takes, in words: what `preview` says and `up` goes through are the same list. Pure."""
+"""The steps of a move. `preview` announces the list that `up` executes. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowmaster.compose.transfer import Transfer
 
 ORDER = (Phase.DOCKER, Phase.SHADOW, Phase.CLUSTER, Phase.RETIRED)
 CHECK, FIRST_COPY, CLOSE, COPY, SWAP, START, SERVE_READS, STOP, COMPARE, OPEN, FINISH = range(1, 12)
-"""The steps of an exchange. Until OPEN what served before can serve again at once: nothing was written since."""
+"""The steps of a cutover. Until OPEN the side that served before can serve again at once: no write was accepted."""
 _RESUMED = {
     CHECK: CHECK,
     FIRST_COPY: CHECK,
@@ -24,88 +24,91 @@ _FIXED_SECONDS, _BYTES_A_SECOND = 5.0, 100e6
 
 
 def phase_changes(here: Phase, target: Phase) -> list[tuple[Phase, Phase]]:
-    """The moves from one phase to another, each to the next phase."""
+    """Return the changes from one phase to another, one phase at a time."""
     begin, end = ORDER.index(here), ORDER.index(target)
     return list(pairwise(ORDER[begin : end + 1] if begin <= end else ORDER[end : begin + 1][::-1]))
 
 
 def refuse_skipping(project: str, here: Phase, target: Phase, allowed: bool) -> None:
-    """Refuse to leave a phase out on the way forwards, unless that was asked for.
+    """Refuse to skip a phase on the way forwards, unless `skip` allows it.
 
     :raises UserError: naming the next phase.
     """
     way = phase_changes(here, target)
     if len(way) > 1 and ORDER.index(target) > ORDER.index(here) and not allowed:
         raise UserError(
-            f"{project} is in phase {here}, and the stack says {target}: that leaves out {way[0][1]}",
-            "whether it runs in the cluster would not be seen before it has to",
-            f"set `phase: {way[0][1]}` first, look at it, then go on; or `skip: true`",
+            f"{project} is in phase {here}, and the stack says {target}, which skips {way[0][1]}",
+            "whether it runs in the cluster would be unknown until it has to",
+            f"set `phase: {way[0][1]}` first and check it there; or set `skip: true`",
         )
 
 
 def serving_sides(here: Phase, target: Phase) -> tuple[Side, Side] | None:
-    """Who serves before and after; None where that stays the same."""
+    """Return the sides that serve before and after; None if the side does not change."""
     if {here, target} != {Phase.SHADOW, Phase.CLUSTER}:
         return None
     return (Side.DOCKER, Side.CLUSTER) if target is Phase.CLUSTER else (Side.CLUSTER, Side.DOCKER)
 
 
 def descriptions(here: Phase, target: Phase, transfer: Transfer) -> list[str]:
-    """What each step of one move does."""
+    """Describe each step of one change of phase."""
     if (both := serving_sides(here, target)) is not None:
         return _cutover(*both, transfer)
     ports = _ports(transfer)
     match here, target:
         case Phase.DOCKER, Phase.SHADOW:
             return [
-                "asking docker whether it answers",
-                "waiting until the cluster's copy runs, and asking it",
-                f"nginx takes the connections to {ports} and passes them on to docker",
+                "checking that docker answers",
+                "waiting until the cluster's copy is ready and answers",
+                f"redirecting connections to {ports} to nginx, which passes them on to docker",
             ]
         case Phase.SHADOW, Phase.DOCKER:
-            return ["asking docker whether it answers", f"docker takes the connections to {ports} itself again"]
+            return [
+                "checking that docker answers",
+                f"ending the redirection of {ports}: docker gets connections directly",
+            ]
         case Phase.CLUSTER, Phase.RETIRED:
             return [
-                "asking the cluster whether it answers",
+                "checking that the cluster answers",
                 f"backing up docker's volumes and {transfer.folder} to /var/backups/flowmaster/{transfer.project}",
-                "taking the stopped containers and their network away; volumes, images and compose file stay",
+                "removing the stopped containers and their network; volumes, images and compose file stay",
             ]
         case _:
-            return ["making the containers again from the compose file, not started"]
+            return ["recreating the containers from the compose file, without starting them"]
 
 
 def _cutover(before: Side, after: Side, transfer: Transfer) -> list[str]:
     volumes = ", ".join(entry.name for entry in transfer.copied) or "no volumes"
-    kept = " (what was there is kept, the last two)" if after is Side.DOCKER else ""
+    kept = " (the last two earlier copies are kept)" if after is Side.DOCKER else ""
     return [
-        f"asking {before} and {after} whether they answer; room on the disk; nothing changed since it was read",
-        f"first copy of {volumes} to {after}, while {before} serves",
-        f"from here on writes are told to wait; {before} answers reads",
-        f"copying what changed in {volumes} since, and comparing every file",
-        f"putting the copy into its place{kept}",
-        f"starting {after}, and asking it",
-        f"{after} answers reads",
+        f"checking that {before} and {after} answer, the disk has room, and nothing changed since it was read",
+        f"copying {volumes} to {after} while {before} serves",
+        f"blocking writes (503 with Retry-After); {before} answers reads",
+        f"copying changes in {volumes}, and comparing every file",
+        f"activating the copy{kept}",
+        f"starting {after}, and checking that it answers",
+        f"sending reads to {after}",
         f"stopping {before}",
-        f"comparing {volumes} once more, now that {before} stands still",
-        f"{after} answers everything",
-        "clearing up",
+        f"comparing {volumes} again, now that {before} is stopped",
+        f"sending all requests to {after}",
+        "cleaning up",
     ]
 
 
 def resume_step(here: Phase, target: Phase, step: int) -> int:
-    """Where a move goes on that ended in a step, so that all that the step relies on is made sure of again."""
+    """Return the step to resume an interrupted move from, so that its preconditions are established again."""
     if serving_sides(here, target) is None:
         return 1
     return _RESUMED.get(step, step)
 
 
 def expected_standstill(transfer: Transfer) -> float:
-    """For about how many seconds writes will have to wait in an exchange."""
+    """Estimate the seconds for which writes wait in a cutover."""
     return _FIXED_SECONDS + 3 * transfer.bytes / _BYTES_A_SECOND
 
 
 def user_impact(here: Phase, target: Phase, transfer: Transfer) -> Iterator[str]:
-    """What somebody who uses the project notices."""
+    """Describe what users of the project notice."""
     match here, target:
         case Phase.DOCKER, Phase.SHADOW:
             yield "users notice nothing; the cluster's copy runs on a copy of the data, and uses the same databases"
@@ -120,7 +123,7 @@ def user_impact(here: Phase, target: Phase, transfer: Transfer) -> Iterator[str]
 
 
 def announce(here: Phase, target: Phase, transfer: Transfer) -> Iterator[str]:
-    """Everything that will happen, a line each."""
+    """Yield a line for each step and each effect on users."""
     for before, after in phase_changes(here, target):
         yield f"{transfer.project}: {before} → {after}"
         lines = descriptions(before, after, transfer)

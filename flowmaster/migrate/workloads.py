@@ -1,4 +1,4 @@
-"""The cluster's copy of a compose project while it is moved: how many pods it has, and whether they answer."""
+"""The workloads of a compose project in the cluster: scaling, readiness and addresses during a move."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from flowmaster.cluster.rollout import wait_for
 
 POLL_SECONDS = 0.1
 LOST_SECONDS = 45.0
-"""How long an API server that does not answer is waited for."""
+"""Seconds to wait for an API server that does not answer."""
 
 
 class Requests(writes.Requests, Protocol):
-    """What is needed of a connection to the API server."""
+    """The methods used of a connection to the API server."""
 
     def get(self, path: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        """A decoded answer."""
+        """Get a path; return the decoded answer."""
 
 
 class Workloads:
@@ -33,14 +33,14 @@ class Workloads:
         self.api, self.namespace, self.timeout, self.heartbeat = api, namespace, timeout, heartbeat
 
     def addresses(self, objects: Mapping[str, str]) -> dict[str, str]:
-        """ClusterIPs by service, of those that have a Service."""
+        """Return ClusterIPs by compose service, for those that have a Service."""
         path = f"/api/v1/namespaces/{self.namespace}/services"
         items = self._patiently(lambda: self.api.get(path))["items"]
         found = {item["metadata"]["name"]: item["spec"].get("clusterIP") for item in items}
         return {s: str(found[name]) for s, name in objects.items() if found.get(name) not in (None, "", "None")}
 
     def scale(self, names: Iterable[str], replicas: int) -> None:
-        """Have that many pods of each Deployment; 0 returns once the last one is really gone."""
+        """Scale Deployments; for 0 replicas, wait until the last pod is gone."""
         wanted = sorted(names)
         for name in wanted:
             self._patiently(partial(self._patch, name, replicas))
@@ -48,9 +48,9 @@ class Workloads:
             self._until_gone(wanted)
 
     def ready(self, names: Iterable[str], timeout: float | None = None) -> None:
-        """Wait until each Deployment runs, for so many seconds at most.
+        """Wait until each Deployment is ready, `timeout` seconds at most.
 
-        :raises flowmaster.cluster.rollout.RolloutError: where one does not, with what it said last.
+        :raises flowmaster.cluster.rollout.RolloutError: if one is not, with its last status.
         """
         patience = self.timeout if timeout is None else min(timeout, self.timeout)
         wait_for(self.api.get, self.namespace, dict.fromkeys(names), patience, _quietly, sleep=self._pause)
@@ -65,7 +65,7 @@ class Workloads:
         )
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
-        """An API server that is silent for a while is asked again: all that is asked may be asked twice."""
+        """Retry while the API server does not answer. All requests are idempotent."""
         deadline = time.monotonic() + LOST_SECONDS
         while True:
             try:
@@ -108,4 +108,4 @@ def _of(pod: Mapping[str, Any], selectors: Iterable[Mapping[str, str]]) -> bool:
 
 
 def _quietly(_: str) -> None:
-    """Each step is told as a whole."""
+    """Ignore progress: the caller reports each step as a whole."""

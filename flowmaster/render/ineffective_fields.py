@@ -21,7 +21,7 @@ _TEXTS = ("labels", "annotations", "pod_labels", "pod_annotations", "env")
 _RESOURCES = Resources(limits={"cpu": "97m"})
 
 
-def shadowed(settings: Settings, name: str) -> list[str]:
+def ineffective_fields(settings: Settings, name: str) -> list[str]:
     """The fields of a service's entry and release that are without effect, as they are written."""
     entry = settings.services[name]
     if not entry.override:

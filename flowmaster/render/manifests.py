@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from config.settings import Settings
-from flowmaster.render import microservice, objects
-from flowmaster.render import namespace as shared
+from flowmaster.render import microservice, namespace, objects
 from flowmaster.render.kubernetes_types import Manifest
 
 
@@ -18,11 +17,11 @@ def manifests(settings: Settings) -> list[Manifest]:
     catalogue = settings.catalogue
     services = (microservice.service(settings, name) for name in settings.services)
     return [
-        shared.namespace(settings),
-        *(shared.config_map(settings, name) for name in catalogue.config_maps),
-        *(shared.secret(settings, name) for name in catalogue.secrets),
-        *(shared.external_service(settings, name) for name in catalogue.external_services),
-        *(shared.raw_service(settings, name) for name in catalogue.raw_services),
+        namespace.namespace(settings),
+        *(namespace.config_map(settings, name) for name in catalogue.config_maps),
+        *(namespace.secret(settings, name) for name in catalogue.secrets),
+        *(namespace.external_service(settings, name) for name in catalogue.external_services),
+        *(namespace.raw_service(settings, name) for name in catalogue.raw_services),
         *(body for body in services if body is not None),
         *(microservice.deployment(settings, name) for name in settings.services),
         *(cast(Manifest, objects.manifest(settings, body)) for body in settings.objects.values()),

@@ -10,8 +10,7 @@ from typing import Any, cast
 from config.catalogue import ConfigMapKey, EnvValue, FieldPath, Probe, Sealed, SecretKey, Source, Volume
 from config.settings import Settings
 from config.types import quantity_value
-from flowmaster.render import names
-from flowmaster.render import namespace as shared
+from flowmaster.render import names, namespace
 from flowmaster.render.kubernetes_types import (
     Container,
     ContainerPort,
@@ -28,7 +27,7 @@ from flowmaster.render.kubernetes_types import (
     ServicePortBody,
     VolumeMount,
 )
-from flowmaster.render.override import merged
+from flowmaster.render.override import merge
 
 SEALED = "$sealed"
 MEBIBYTE = Decimal(1024**2)
@@ -61,7 +60,7 @@ def deployment(settings: Settings, name: str) -> DeploymentBody:
     if conventions.strategy == "surge":
         spec["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     body: DeploymentBody = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
-    return cast(DeploymentBody, _unsealed(settings, name, merged(body, entry.override.get("deployment", {}))))
+    return cast(DeploymentBody, _unsealed(settings, name, merge(body, entry.override.get("deployment", {}))))
 
 
 def _unsealed(settings: Settings, name: str, body: Any) -> Any:
@@ -97,7 +96,7 @@ def service(settings: Settings, name: str) -> ServiceBody | None:
     address = settings.release(name).cluster_ip
     if address:
         body["spec"]["clusterIP"] = address
-    return cast(ServiceBody, merged(body, entry.override.get("service", {})))
+    return cast(ServiceBody, merge(body, entry.override.get("service", {})))
 
 
 def config_checksum(settings: Settings, name: str) -> str:
@@ -114,7 +113,7 @@ def config_checksum(settings: Settings, name: str) -> str:
         for entry in map(settings.catalogue.config_maps.get, config_maps)
         if entry
     ]
-    content += [shared.secret(settings, n).get("data", {}) for n in secrets]
+    content += [namespace.secret(settings, n).get("data", {}) for n in secrets]
     if not content:
         return ""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -22,7 +22,7 @@ class Check:
     tls: bool = False
 
 
-def site(site: Site, addresses: Mapping[str, str]) -> str:
+def site_text(site: Site, addresses: Mapping[str, str]) -> str:
     """The whole file.
 
     :param addresses: ``CLUSTERIP`` or ``CLUSTERIP:PORT`` by service, at least for the services that the site leads to.
@@ -38,12 +38,12 @@ def site(site: Site, addresses: Mapping[str, str]) -> str:
     return HEAD + "\n".join("\n".join(["server {", *_indented(block), "}", ""]) for block in blocks)
 
 
-def checks(site: Site, asleep: Collection[str] = ()) -> list[Check]:
+def site_checks(site: Site, asleep: Collection[str] = ()) -> list[Check]:
     """What to ask in order to see that every location answers, but for those of services that are asleep."""
-    return [check for check, location in located_checks(site) if location.service not in asleep]
+    return [check for check, location in location_checks(site) if location.service not in asleep]
 
 
-def located_checks(site: Site) -> list[tuple[Check, Location]]:
+def location_checks(site: Site) -> list[tuple[Check, Location]]:
     """What to ask for each location. Locations by a pattern have no path to ask for."""
     # a name without a wildcard before one that is made up for one
     names = sorted(filter(example, site.server_names), key=lambda name: "*" in name)

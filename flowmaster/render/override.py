@@ -11,7 +11,7 @@ AFTER = "$after"
 _KEYS = ("name", "mountPath", "containerPort", "port", "ip")
 
 
-def merged(body: Any, patch: Any) -> Any:
+def merge(body: Any, patch: Any) -> Any:
     """``body`` with a JSON merge patch (RFC 7386) applied: ``null`` removes a key, mappings merge, all else replaces.
 
     Beyond the RFC, lists whose items carry a name (``name``, ``mountPath``, ``containerPort``, ``port`` or ``ip``)
@@ -27,7 +27,7 @@ def merged(body: Any, patch: Any) -> Any:
             if value is None:
                 result.pop(key, None)
             else:
-                result[key] = merged(result.get(key), value)
+                result[key] = merge(result.get(key), value)
         return result
     if isinstance(patch, list):
         key = _list_key(body, patch) if isinstance(body, list) else None
@@ -48,13 +48,13 @@ def _merged_list(body: list[Any], patch: list[Any], key: str) -> list[Any]:
         if item.get(REMOVE):
             by_key.pop(item[key], None)
             continue
-        by_key[item[key]] = merged(by_key.get(item[key]), {k: v for k, v in item.items() if k != AFTER})
+        by_key[item[key]] = merge(by_key.get(item[key]), {k: v for k, v in item.items() if k != AFTER})
         if AFTER in item:
-            by_key = _moved(by_key, item[key], item[AFTER])
+            by_key = _reordered(by_key, item[key], item[AFTER])
     return list(by_key.values())
 
 
-def _moved(by_key: dict[Any, Any], moving: Any, after: Any) -> dict[Any, Any]:
+def _reordered(by_key: dict[Any, Any], moving: Any, after: Any) -> dict[Any, Any]:
     order = [key for key in by_key if key != moving]
     position = 0 if after == "" else order.index(after) + 1 if after in order else len(order)
     return {key: by_key[key] for key in (*order[:position], moving, *order[position:])}

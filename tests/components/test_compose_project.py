@@ -37,7 +37,7 @@ def run(what: desired.DesiredProject, **how: Any) -> None:
     @pulumi_test  # type: ignore[untyped-decorator]
     def program() -> pulumi.Output[object]:
         made = ComposeProject("shop", ComposeProjectArgs(declared=what, namespace="flowmaster", **how))
-        return pulumi.Output.all(*made.settled)
+        return pulumi.Output.all(*made.outputs)
 
     program()
 

@@ -14,7 +14,7 @@ from config.reverse_proxy import Location, Site
 from flowmaster.host import nginx
 from flowmaster.host.access import Access
 from flowmaster.host.connection import RefusedError
-from flowmaster.render import nginx as body
+from flowmaster.render.nginx import site_checks, site_text
 from lab.twin import Twin
 from lab.twin.patience import patience
 from tests.lab.clients import get
@@ -67,7 +67,7 @@ class Server:
 
     def write(self, site: Site, name: str = SITE, **how: Any) -> nginx.Outcome:
         """Make a site be so."""
-        return nginx.write_site(self.access, name, body.site(site, {}), body.checks(site), **how)
+        return nginx.write_site(self.access, name, site_text(site, {}), site_checks(site), **how)
 
     def text(self, name: str = SITE) -> str:
         """The site's file, or nothing."""

@@ -13,7 +13,7 @@ import pytest
 from config.reverse_proxy import Location, Site
 from flowmaster.host.connection import PYTHON, RefusedError, ask, told
 from flowmaster.host.errors import HostAccessError, HostError, HostKeyError, HostUnreachableError
-from flowmaster.render import nginx as body
+from flowmaster.render.nginx import site_text
 from lab.twin import Twin
 from tests.lab.server import (
     DEAD,
@@ -99,7 +99,7 @@ def test_a_server_that_is_down_is_said_to_be(server: Server) -> None:
 
 
 def test_a_connection_lost_before_all_was_sent_does_nothing(server: Server) -> None:
-    whole = told({"verb": "change", "name": SITE, "content": body.site(NEW, {}), "checks": []})
+    whole = told({"verb": "change", "name": SITE, "content": site_text(NEW, {}), "checks": []})
     for length in (len(whole) // 2, len(whole) - 2):
         server.twin.exec(shlex.split(PYTHON), text=whole[:length], check=False)
         unharmed(server)
@@ -250,7 +250,7 @@ def test_two_updates_at_once_come_one_after_the_other(server: Server) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
-    assert server.text() in {body.site(small_site(max_body_size=size), {}) for size in sizes}
+    assert server.text() in {site_text(small_site(max_body_size=size), {}) for size in sizes}
     assert server.answers()
     assert server.left_over() == []
 

@@ -41,7 +41,7 @@ def test_the_hand_made_site_is_taken_over_and_stays_as_it_is(operator: Operator)
 
 def test_the_picture_and_the_screen_show_the_whole_server(operator: Operator) -> None:
     screen = operator.run("flowmaster", "status").stdout
-    assert "13 of 13 containers run; unhealthy: plane-space; guarded, never touched" in screen
+    assert "13 of 13 containers run; unhealthy: plane-space; protected, never changed" in screen
     assert "3 of 3 containers run" in screen
     assert "29 of 29 services are ready, 1 at 0, 29 never tested" in screen
     # 29 services through the API server, and the three locations of nginx

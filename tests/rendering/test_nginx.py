@@ -68,8 +68,8 @@ SITES: dict[str, dict[str, Any]] = {
 def text_of(name: str, demo: Settings) -> str:
     if name == "demo":
         assert demo.stack.reverse_proxy is not None
-        return nginx.site(demo.stack.reverse_proxy.sites["flowmaster"], ADDRESSES)
-    return nginx.site(Site.model_validate(SITES[name]), ADDRESSES)
+        return nginx.site_text(demo.stack.reverse_proxy.sites["flowmaster"], ADDRESSES)
+    return nginx.site_text(Site.model_validate(SITES[name]), ADDRESSES)
 
 
 NAMES = ["demo", *SITES]
@@ -81,7 +81,7 @@ def test_patterns_stand_in_their_order_whatever_that_of_the_keys() -> None:
         patterns = {path: {"service": "frontend", "order": n} for path, n in zip(paths, orders, strict=True)}
         return {"locations": {"/": {"service": "frontend"}, **patterns}}
 
-    text = nginx.site(Site.model_validate(locations(3, 2, 1)), ADDRESSES)
+    text = nginx.site_text(Site.model_validate(locations(3, 2, 1)), ADDRESSES)
     assert re.findall(r"location (.*) \{", text) == ["/", "~* ^/zz", "~ ^/z", "~ ^/a"]
     for unclear in ((3, 2, 2), (3, 2, None), (None, None, None)):
         with pytest.raises(ValidationError, match="patterns without an order"):
@@ -149,15 +149,15 @@ def test_the_demo_site_is_that_of_the_snapshot(demo: Settings) -> None:
 
 def test_what_is_asked_to_see_that_it_answers(demo: Settings) -> None:
     assert demo.stack.reverse_proxy is not None
-    asked = nginx.checks(demo.stack.reverse_proxy.sites["flowmaster"])
+    asked = nginx.site_checks(demo.stack.reverse_proxy.sites["flowmaster"])
     assert [(check.path, check.host, check.port, check.tls) for check in asked] == [
         ("/", "localhost", 80, False),
         ("/api/", "localhost", 80, False),
         ("/ws/", "localhost", 80, False),
     ]
-    asked = nginx.checks(Site.model_validate(SITES["everything"]))
+    asked = nginx.site_checks(Site.model_validate(SITES["everything"]))
     assert [check.path for check in asked] == ["/", "/exact", "/stream/"]
-    asked = nginx.checks(Site.model_validate(SITES["tls"]))
+    asked = nginx.site_checks(Site.model_validate(SITES["tls"]))
     assert [(check.host, check.port, check.tls) for check in asked] == [("app.example", 443, True)]
 
 
@@ -174,7 +174,7 @@ def test_what_is_asked_to_see_that_it_answers(demo: Settings) -> None:
 )
 def test_a_site_is_asked_by_a_name_that_it_answers(names: list[str], host: str) -> None:
     site = Site.model_validate({"serverNames": names, "locations": {"/": {"upstream": "127.0.0.1:1"}}})
-    assert [check.host for check in nginx.checks(site)] == [host]
+    assert [check.host for check in nginx.site_checks(site)] == [host]
 
 
 @pytest.mark.parametrize(

@@ -112,12 +112,12 @@ def test_a_compose_file_that_is_gone_edited_or_invalid(operator: Operator, mover
     operator.up()
     file = f"{FOLDER}/docker-compose.yml"
     server.sh(f"mv {file} /run/kept.yml")
-    refused(operator, server, CLUSTER, f"{file} is gone from the server", stays=SHADOW)
+    refused(operator, server, CLUSTER, f"{file} is missing on the server", stays=SHADOW)
     phase(operator, SHADOW)
     said = operator.run("flowmaster", "compose", SDX, code=1).stderr
     assert "there is no compose file in /opt/sdx" in said
     server.sh(f"echo 'services: [' > {file}")
-    refused(mover, server, CLUSTER, f"{file} was edited since it was translated", stays=SHADOW)
+    refused(mover, server, CLUSTER, f"{file} was edited since the translation", stays=SHADOW)
     said = operator.run("flowmaster", "compose", SDX, code=1).stderr
     assert "docker compose config:" in said
     server.sh(f"cp /run/kept.yml {file}")
@@ -125,7 +125,7 @@ def test_a_compose_file_that_is_gone_edited_or_invalid(operator: Operator, mover
 
 def test_a_container_that_is_not_in_the_file(mover: Mover, server: Server) -> None:
     server.sh(f"cd {FOLDER}; docker compose --progress quiet run --detach --no-deps --name sdx-extra backend")
-    refused(mover, server, CLUSTER, "sdx-extra is a container of the project that was not translated", stays=SHADOW)
+    refused(mover, server, CLUSTER, "sdx-extra is a container that was not translated", stays=SHADOW)
     server.sh("docker rm --force sdx-extra")
 
 

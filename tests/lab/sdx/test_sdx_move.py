@@ -41,7 +41,7 @@ def test_a_phase_is_not_skipped_forwards(operator: Operator) -> None:
     phase(operator, "cluster")
     refused = operator.preview(code=None)
     assert refused.code != 0
-    assert "sdx is in phase docker, and the stack says cluster: that leaves out shadow" in refused.text
+    assert "sdx is in phase docker, and the stack says cluster, which skips shadow" in refused.text
     assert "set `phase: shadow` first" in refused.text
 
 

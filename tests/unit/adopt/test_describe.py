@@ -13,7 +13,7 @@ from flowmaster.adopt.desired import full, meant
 from flowmaster.adopt.override import override
 from flowmaster.cluster.schema import schema
 from flowmaster.compare.three_way import compare
-from flowmaster.render.override import merged
+from flowmaster.render.override import merge
 from tests.conftest import ROOT
 from tests.unit.adopt.bodies import COMMON, REGISTRY, Body, deployment, live, service, state
 
@@ -121,7 +121,7 @@ def test_a_password_in_a_variable_is_sealed() -> None:
 def test_an_override_makes_the_wanted_of_the_rendered(rendered: Body, wanted: Body) -> None:
     one, other = ({"metadata": {}, "spec": spec} for spec in (rendered, wanted))
     patch = override("Deployment", "x", one, other)
-    made = merged(one, patch)
+    made = merge(one, patch)
     assert not compare(full("Deployment", "x", other), full("Deployment", "x", made), schema=schema("Deployment"))
     names = [c["name"] for c in other["spec"].get("template", {}).get("spec", {}).get("containers", ())]
     assert [c["name"] for c in made["spec"].get("template", {}).get("spec", {}).get("containers", ())] == names
@@ -176,7 +176,7 @@ def test_what_is_new_in_a_list_gets_its_place_and_nothing_else_of_the_list_is_sa
         {"name": "LIMIT", "value": "LIMIT", "$after": "A"},
         {"name": "LAST", "value": "LAST", "$after": "C"},
     ]
-    assert merged(one, patch)["spec"]["template"]["spec"]["containers"][0]["env"] == wanted
+    assert merge(one, patch)["spec"]["template"]["spec"]["containers"][0]["env"] == wanted
 
 
 def test_ports_and_mounts_are_told_by_their_names_where_they_have_them() -> None:

@@ -34,7 +34,7 @@ def test_the_site_of_the_demo_server_is_taken_over_with_nothing_left_over() -> N
     assert adopted.data["locations"]["/api/"] == {"service": "api-gateway", "timeout": 3600, "connectTimeout": 60}
     assert adopted.data["locations"]["/ws/"]["websocket"] is True
     assert "AI operations take long" in adopted.comments
-    rendered = nginx.site(Site.model_validate(adopted.data), ADDRESSES)
+    rendered = nginx.site_text(Site.model_validate(adopted.data), ADDRESSES)
     assert nginx_tree.same(rendered, text)
 
 
@@ -81,7 +81,7 @@ def test_what_has_no_field_is_carried_as_it_stands(text: str, carried: list[str]
     for words in carried:
         assert any(words in extra for extra in adopted.extras), adopted.extras
     assert len(adopted.extras) == len(carried)
-    assert nginx_tree.same(nginx.site(Site.model_validate(adopted.data), ADDRESSES), text)
+    assert nginx_tree.same(nginx.site_text(Site.model_validate(adopted.data), ADDRESSES), text)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from config.errors import UserError
-from flowmaster.cluster import writes as cluster
+from flowmaster.cluster import writes
 from flowmaster.cluster.errors import ApiError
 from flowmaster.cluster.kinds import path_of
 from flowmaster.cluster.writes import ChangedError, Step, Way, carry_out
@@ -179,7 +179,7 @@ def test_it_is_not_deleted_if_somebody_changed_it() -> None:
 
 
 def test_one_that_does_not_go_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_GONE_SECONDS", 0.2)
+    monkeypatch.setattr(writes, "_GONE_SECONDS", 0.2)
     step = step_of("Service with another ClusterIP")
     api = Cluster(step.live)
     body = api.body
@@ -205,7 +205,7 @@ def ending(finalizers: list[str]) -> Step:
 
 
 def test_what_holds_a_deleted_object_is_named_and_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_GONE_SECONDS", 0.2)
+    monkeypatch.setattr(writes, "_GONE_SECONDS", 0.2)
     step = ending(["example.com/hold"])
     api = Cluster(step.live)
     with pytest.raises(UserError, match=r"held by finalizer example.com/hold\n.*left to whoever put it there"):

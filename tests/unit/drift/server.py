@@ -16,7 +16,7 @@ from flowmaster.compare.finding import ABSENT, Change, Finding, ObjectRef
 from flowmaster.compare.path import Item
 from flowmaster.compare.path import Path as FieldPath
 from flowmaster.compare.three_way import Difference, apply
-from flowmaster.drift.engine import Options, Report, assemble
+from flowmaster.drift.engine import Options, Report, build_report
 from flowmaster.drift.last_applied import Applied
 from flowmaster.drift.objects import reference
 
@@ -84,7 +84,7 @@ class Server:
     def report(self) -> Report:
         """What drift says now."""
         options = Options(stack="demo", rules=self.rules, now=NOW)
-        return assemble(None, self.live, self.declared, Applied(self.applied), options)
+        return build_report(None, self.live, self.declared, Applied(self.applied), options)
 
     def findings(self) -> list[Finding]:
         """The findings now."""

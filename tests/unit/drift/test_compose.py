@@ -142,7 +142,7 @@ def test_a_move_that_was_not_finished(demo: Settings) -> None:
     move = {"from": "shadow", "to": "cluster", "step": 4, "of": 11}
     seen = state(SHADOW, container(), journal={"phase": "shadow", "move": move})
     [finding] = [f for f in look(declared(demo, CLUSTER), seen) if f.path == "move"]
-    assert finding.live == "shadow → cluster was not finished: step 4 of 11"
+    assert finding.live == "shadow → cluster was interrupted in step 4 of 11"
     assert told(look(declared(demo, CLUSTER), state(SHADOW, container()))) == [
         ("pending", "ComposeProject/shop", "phase")
     ]
@@ -172,7 +172,7 @@ def test_files_that_were_edited_or_are_gone(demo: Settings) -> None:
     edited = source.model_copy(update={"files": {path: "0" * 64}})
     again = what.settings.model_copy(update={"source": edited})
     known = DesiredProject(name="shop", settings=again, translation=what.translation, transfer=what.transfer)
-    for now, words in ((None, "is gone"), ("1" * 64, "was edited since")):
+    for now, words in ((None, "is missing"), ("1" * 64, "was edited since")):
         files = {path: now} if now else {}
         [finding] = look(known, state(SHADOW, container(), files=files))
         assert finding.cls == "stale"

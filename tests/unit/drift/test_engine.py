@@ -46,7 +46,7 @@ class FakeApi:
 def look(server: Server, **failures: ApiError) -> engine.Report:
     api: Any = FakeApi(server, {f"/{name}": failure for name, failure in failures.items()})
     options = Options(stack="demo", rules=server.rules, registry=False, now=NOW)
-    return engine.look(api, NAMESPACE, lambda: server.declared, lambda: Applied(server.applied), options)
+    return engine.detect_drift(api, NAMESPACE, lambda: server.declared, lambda: Applied(server.applied), options)
 
 
 FORBIDDEN = ApiError("secrets is forbidden", status=403)
@@ -93,7 +93,7 @@ def test_a_kind_that_is_not_read_as_a_matter_of_course(namespaced: bool) -> None
     where = f"/namespaces/{NAMESPACE}" if namespaced else ""
     items = [{"metadata": {"name": "there"}, "spec": {"defaulted": 1}}, {"metadata": {"name": "of-others"}}]
     api.answers[f"/apis/example.com/v1{where}/things"] = {"items": items}
-    report = engine.look(api, NAMESPACE, lambda: server.declared, options=Options(registry=False, now=NOW))
+    report = engine.detect_drift(api, NAMESPACE, lambda: server.declared, options=Options(registry=False, now=NOW))
     assert [str(f.object) for f in report.findings if "Thing" in f.object.kind] == ["Thing.example.com/not-there"]
 
 
@@ -104,7 +104,7 @@ def test_an_object_in_another_namespace_is_looked_for_there_and_nothing_else() -
     api: Any = FakeApi(server)
     items = [{"metadata": elsewhere, "data": {"a": "b"}}, {"metadata": {**elsewhere, "name": "of-others"}}]
     api.answers["/api/v1/namespaces/databases/configmaps"] = {"items": items}
-    report = engine.look(
+    report = engine.detect_drift(
         api, NAMESPACE, lambda: server.declared, lambda: Applied(server.applied), Options(registry=False, now=NOW)
     )
     assert report.findings == []
@@ -116,7 +116,7 @@ def test_what_is_declared_wrongly_is_an_error_and_not_a_report() -> None:
 
     api: Any = FakeApi(Server())
     with pytest.raises(ValueError, match="no"):
-        engine.look(api, NAMESPACE, wrong, options=Options(registry=False))
+        engine.detect_drift(api, NAMESPACE, wrong, options=Options(registry=False))
 
 
 @pytest.mark.parametrize(

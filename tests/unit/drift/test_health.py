@@ -63,7 +63,7 @@ WAITING = "CrashLoopBackOff"
          "CrashLoopBackOff: exit code 1 (Error): cannot connect, 5 restarts"),
         (pod({"state": {"terminated": KILLED}, "restartCount": 1}), "crashed: exit code 137 (OOMKilled), 1 restart"),
         (pod(running(3, ready=True, restartCount=4, lastState={"terminated": CRASHED})),
-         "crashes again and again: exit code 1 (Error): cannot connect, 4 restarts"),
+         "keeps crashing: exit code 1 (Error): cannot connect, 4 restarts"),
         (pod({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off x:1: failed: not found"}}}),
          "ImagePullBackOff: x:1: not found"),
         (pod({"state": {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "x" not found'}}}),

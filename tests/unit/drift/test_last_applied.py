@@ -83,13 +83,13 @@ def test_where_the_backend_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_unreadable_state_is_told_and_managers_tell_drift_from_pending() -> None:
-    from flowmaster.drift.engine import assemble
+    from flowmaster.drift.engine import build_report
 
     server = Server()
     server.set("Deployment/web", ("spec", "replicas"), 0, "kubectl")
     server.set("Deployment/web", ("metadata", "labels", "app"), "other", "kubectl-label")
     server.program("ConfigMap/settings", ("data", "LOG_LEVEL"), "warn")
-    report = assemble(None, server.live, server.declared, Applied(problem="no such backend"))
+    report = build_report(None, server.live, server.declared, Applied(problem="no such backend"))
     told = {(finding.cls, str(finding.object)) for finding in report.findings}
     assert (FindingClass.UNKNOWN, "Stack/") in told
     assert (FindingClass.DRIFT, "Deployment/web") in told

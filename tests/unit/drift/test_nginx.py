@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from config.reverse_proxy import ReverseProxy
-from config.rules import decided
+from config.rules import apply_rules
 from config.settings import Settings
 from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import Change, Finding, FindingClass, consequence
-from flowmaster.drift.nginx import Situation, findings
+from flowmaster.drift.nginx import Comparison, findings
 from flowmaster.host import nginx_credentials
 from flowmaster.host.nginx import AVAILABLE, ENABLED, File, HostState, Nginx
-from flowmaster.render import nginx as body
+from flowmaster.render.nginx import site_text
 from flowmaster.report.values import line
 
 ADDRESSES = {
@@ -30,21 +30,21 @@ API = "server[80 _].location[/api/]"
 
 
 @pytest.fixture
-def healthy(demo: Settings) -> Situation:
+def healthy(demo: Settings) -> Comparison:
     """A server that is as declared and was applied so."""
     proxy = demo.stack.reverse_proxy
     assert proxy is not None
-    text = body.site(proxy.sites["flowmaster"], ADDRESSES)
+    text = site_text(proxy.sites["flowmaster"], ADDRESSES)
     file = File(PATH, "file", "0644", "root", "root", text, "0" * 64, changed=NOW)
     host = HostState("10.0.0.1", "demo", Nginx(installed=True, running=True), {PATH: file})
-    return Situation(proxy=proxy, host=host, addresses=ADDRESSES, applied={"flowmaster": text})
+    return Comparison(proxy=proxy, host=host, addresses=ADDRESSES, applied={"flowmaster": text})
 
 
-def text(now: Situation) -> str:
+def text(now: Comparison) -> str:
     return str(now.host.files[PATH].content)
 
 
-def with_file(now: Situation, path: str = PATH, **how: Any) -> Situation:
+def with_file(now: Comparison, path: str = PATH, **how: Any) -> Comparison:
     files = {
         **now.host.files,
         path: replace(now.host.files.get(path, File(path, "file", "0644", "root", "root")), **how),
@@ -52,146 +52,148 @@ def with_file(now: Situation, path: str = PATH, **how: Any) -> Situation:
     return replace(now, host=replace(now.host, files=files))
 
 
-def edited(now: Situation, old: str, new: str) -> Situation:
+def edited(now: Comparison, old: str, new: str) -> Comparison:
     assert old in text(now)
     return with_file(now, content=text(now).replace(old, new))
 
 
-def without_file(now: Situation) -> Situation:
+def without_file(now: Comparison) -> Comparison:
     return replace(now, host=replace(now.host, files={p: f for p, f in now.host.files.items() if p != PATH}))
 
 
-def with_nginx(now: Situation, **how: Any) -> Situation:
+def with_nginx(now: Comparison, **how: Any) -> Comparison:
     return replace(now, host=replace(now.host, nginx=replace(now.host.nginx, **how)))
 
 
-def one(now: Situation) -> Finding:
-    found = decided(findings(now))
+def one(now: Comparison) -> Finding:
+    found = apply_rules(findings(now))
     assert len(found) == 1, found
     return found[0]
 
 
-def test_a_healthy_server_has_none(healthy: Situation) -> None:
+def test_a_healthy_server_has_none(healthy: Comparison) -> None:
     assert findings(healthy) == []
     assert findings(edited(healthy, "3600s", "1h")) == []
     assert findings(edited(healthy, "server {", "# a comment\nserver {")) == []
 
 
-def test_an_edit_is_drift_of_that_directive(healthy: Situation) -> None:
+def test_an_edit_is_drift_of_that_directive(healthy: Comparison) -> None:
     found = one(edited(healthy, "proxy_read_timeout 3600s", "proxy_read_timeout 60s"))
     assert (found.cls, found.path) == (FindingClass.DRIFT, f"{API}.proxy_read_timeout")
     assert (found.live, found.declared, found.when, found.heals) == ("60s", "3600s", NOW, True)
     assert str(found.object) == "NginxSite/flowmaster"
 
 
-def test_an_added_directive_is_foreign_and_is_removed(healthy: Situation) -> None:
+def test_an_added_directive_is_foreign_and_is_removed(healthy: Comparison) -> None:
     found = one(edited(healthy, "proxy_buffering off;", "proxy_buffering off;\n        deny 1.2.3.4;"))
     assert (found.cls, found.change, found.live) == (FindingClass.FOREIGN, Change.ADDED, "1.2.3.4")
     assert consequence(found) == "up removes it"
 
 
-def test_a_removed_directive_is_drift(healthy: Situation) -> None:
+def test_a_removed_directive_is_drift(healthy: Comparison) -> None:
     found = one(edited(healthy, "proxy_buffering off;", ""))
     assert (found.cls, found.change, found.declared) == (FindingClass.DRIFT, Change.MISSING, "off")
 
 
-def test_a_change_of_the_program_is_pending(healthy: Situation) -> None:
+def test_a_change_of_the_program_is_pending(healthy: Comparison) -> None:
     sites = {name: site.model_copy(update={"max_body_size": "1g"}) for name, site in healthy.proxy.sites.items()}
     found = one(replace(healthy, proxy=ReverseProxy(sites=sites)))
     assert (found.cls, found.live, found.declared) == (FindingClass.PENDING, "100m", "1g")
 
 
-def test_a_change_of_both_is_a_conflict(healthy: Situation) -> None:
+def test_a_change_of_both_is_a_conflict(healthy: Comparison) -> None:
     sites = {name: site.model_copy(update={"max_body_size": "1g"}) for name, site in healthy.proxy.sites.items()}
     found = one(replace(edited(healthy, "100m", "5m"), proxy=ReverseProxy(sites=sites)))
     assert found.cls is FindingClass.CONFLICT
 
 
-def test_a_site_that_was_never_applied_is_pending(healthy: Situation) -> None:
+def test_a_site_that_was_never_applied_is_pending(healthy: Comparison) -> None:
     assert one(replace(without_file(healthy), applied={})).cls is FindingClass.PENDING
     found = one(replace(edited(healthy, "3600s;\n        proxy_b", "30s;\n        proxy_b"), applied={}))
     assert found.cls is FindingClass.PENDING
 
 
-def test_a_deleted_site(healthy: Situation) -> None:
+def test_a_deleted_site(healthy: Comparison) -> None:
     found = one(without_file(healthy))
     assert (found.cls, found.change, found.path) == (FindingClass.DRIFT, Change.MISSING, "")
     assert consequence(found) == "up creates it again"
 
 
-def test_a_disabled_site(healthy: Situation) -> None:
+def test_a_disabled_site(healthy: Comparison) -> None:
     found = one(with_file(without_file(healthy), f"{AVAILABLE}/flowmaster", content=text(healthy)))
     assert found.cls is FindingClass.DRIFT
-    assert found.note == "disabled: it is only in /etc/nginx/sites-available/flowmaster"
+    assert found.note == "disabled: it exists only as /etc/nginx/sites-available/flowmaster"
 
 
-def test_mode_and_owner(healthy: Situation) -> None:
+def test_mode_and_owner(healthy: Comparison) -> None:
     assert [(f.path, f.live, f.declared) for f in findings(with_file(healthy, mode="0666", owner="ben"))] == [
         ("mode", "0666", "0644"),
         ("owner", "ben:root", "root:root"),
     ]
 
 
-def test_mode_was_changed_when_the_file_was_touched(healthy: Situation) -> None:
+def test_mode_was_changed_when_the_file_was_touched(healthy: Comparison) -> None:
     later = NOW.replace(day=9)
     assert one(with_file(healthy, mode="0666", touched=later)).when == later
 
 
-def test_a_site_that_is_not_written_is_one_finding_and_promises_nothing(healthy: Situation) -> None:
-    def elsewhere(now: Situation) -> Finding:
+def test_a_site_that_is_not_written_is_one_finding_and_promises_nothing(healthy: Comparison) -> None:
+    def elsewhere(now: Comparison) -> Finding:
         words = "leads to /srv/n/fm.conf, which is not below /etc/nginx"
         return one(replace(now, host=replace(now.host, problems={"flowmaster": words})))
 
     found = elsewhere(edited(healthy, "3600s", "60s"))
     assert (found.cls, found.heals, consequence(found)) == (FindingClass.UNHEALTHY, False, "up does not change it")
     assert found.live == "the site leads to /srv/n/fm.conf, which is not below /etc/nginx"
-    assert found.note == f"not as declared, and up does not write there: remove {PATH} first"
-    assert elsewhere(healthy).note.startswith("as declared, and up does not write there")
+    assert found.note == f"not as declared, but up does not write there; remove {PATH} first"
+    assert elsewhere(healthy).note.startswith("as declared, but up does not write there")
     assert elsewhere(with_file(healthy, kind="other", content=None)).note.startswith("not as declared")
 
 
-def test_text_that_is_no_configuration(healthy: Situation) -> None:
+def test_text_that_is_no_configuration(healthy: Comparison) -> None:
     broken = with_nginx(with_file(healthy, content="server { listen 80"), valid=False, words=f"nginx: [emerg] {PATH}:1")
     found = one(broken)
     assert (found.cls, found.path, found.heals) == (FindingClass.DRIFT, "content", True)
 
 
-def test_an_upstream_that_is_no_live_address_is_drift_although_the_program_says_another_now(healthy: Situation) -> None:
+def test_an_upstream_that_is_no_live_address_is_drift_although_the_program_says_another_now(
+    healthy: Comparison,
+) -> None:
     found = one(replace(healthy, addresses={**ADDRESSES, "api-gateway": "10.43.9.9:9000"}))
     assert (found.cls, found.path) == (FindingClass.DRIFT, f"{API}.proxy_pass")
     assert (found.live, found.declared) == ("http://10.43.193.134:9000", "http://10.43.9.9:9000")
     assert found.note == "no Service has the address 10.43.193.134:9000; api-gateway has 10.43.9.9:9000"
 
 
-def test_an_upstream_whose_service_is_not_there(healthy: Situation) -> None:
+def test_an_upstream_whose_service_is_not_there(healthy: Comparison) -> None:
     found = one(replace(healthy, addresses={k: v for k, v in ADDRESSES.items() if k != "frontend"}))
-    assert found.note == "no Service has the address 10.43.185.219:3000; frontend is not there"
+    assert found.note == "no Service has the address 10.43.185.219:3000; frontend does not exist"
     assert found.declared == "http://address-of-frontend:0"
 
 
-def test_nginx_stopped(healthy: Situation) -> None:
+def test_nginx_stopped(healthy: Comparison) -> None:
     found = one(with_nginx(healthy, running=False, taken={"80": "lighttpd"}))
     assert (found.cls, found.path, found.live, found.heals) == (FindingClass.DRIFT, "state", "stopped", True)
     assert found.note == "port 80 is taken by lighttpd"
 
 
-def test_nginx_not_installed(healthy: Situation) -> None:
+def test_nginx_not_installed(healthy: Comparison) -> None:
     found = one(with_nginx(healthy, installed=False))
     assert (found.cls, found.live, found.heals) == (FindingClass.UNHEALTHY, "nginx is not installed", False)
 
 
-def test_nginx_runs_an_older_configuration_than_our_file(healthy: Situation) -> None:
+def test_nginx_runs_an_older_configuration_than_our_file(healthy: Comparison) -> None:
     found = one(with_nginx(healthy, newer=(PATH,)))
     assert (found.cls, found.heals) == (FindingClass.STALE, True)
     assert consequence(found) == "up reloads it"
 
 
-def test_nginx_runs_an_older_configuration_than_somebody_elses_file(healthy: Situation) -> None:
+def test_nginx_runs_an_older_configuration_than_somebody_elses_file(healthy: Comparison) -> None:
     found = one(with_nginx(healthy, newer=("/etc/nginx/nginx.conf",)))
     assert (found.cls, found.heals, str(found.object)) == (FindingClass.STALE, False, "Nginx/nginx")
 
 
-def test_a_foreign_reason_for_which_nginx_would_not_start_again(healthy: Situation) -> None:
+def test_a_foreign_reason_for_which_nginx_would_not_start_again(healthy: Comparison) -> None:
     words = (
         'nginx: [emerg] unknown directive "x" in /etc/nginx/sites-enabled/zzz:1\nnginx: configuration file test failed'
     )
@@ -203,12 +205,12 @@ def test_a_foreign_reason_for_which_nginx_would_not_start_again(healthy: Situati
 @pytest.mark.parametrize(
     ("name", "content", "note"),
     [
-        ("000-other", "server { listen 80; server_name _; }", "nginx gives the requests to it"),
+        ("000-other", "server { listen 80; server_name _; }", "nginx sends the requests to it"),
         ("zzz", "server { listen 80 default_server; server_name z; }", "flowmaster, which comes first"),
         ("zzz", "server { server_name _; }", "flowmaster, which comes first"),
     ],
 )
-def test_another_site_that_takes_our_port_and_name(healthy: Situation, name: str, content: str, note: str) -> None:
+def test_another_site_that_takes_our_port_and_name(healthy: Comparison, name: str, content: str, note: str) -> None:
     found = one(with_file(healthy, f"{ENABLED}/{name}", content=content, changed=NOW))
     assert (found.cls, found.path, found.heals) == (FindingClass.FOREIGN, "", False)
     assert str(found.object) == f"NginxSite/{name}"
@@ -224,9 +226,9 @@ HOST = "10.0.0.1"
         (
             f"listen {HOST}:80; server_name other.example;",
             f"all requests to {HOST}:80",
-            "listens on that address itself",
+            "listens on that address",
         ),
-        (f"listen {HOST}; server_name other.example;", f"all requests to {HOST}:80", "listens on that address itself"),
+        (f"listen {HOST}; server_name other.example;", f"all requests to {HOST}:80", "listens on that address"),
         ("server_name ~.;", "any name on port 80", "its server_name ~. matches"),
         (r"server_name ~^(?<all>.+)$;", "any name on port 80", "matches"),
         (f"listen 80; server_name {HOST};", f"{HOST} on port 80", f"its server_name {HOST} matches"),
@@ -234,7 +236,7 @@ HOST = "10.0.0.1"
         ("server_name 10.0.*;", f"{HOST} on port 80", "its server_name 10.0.* matches"),
     ],
 )
-def test_another_site_that_answers_our_requests(healthy: Situation, content: str, live: str, note: str) -> None:
+def test_another_site_that_answers_our_requests(healthy: Comparison, content: str, live: str, note: str) -> None:
     path = "/etc/nginx/conf.d/x.conf"
     now = replace(healthy, host=replace(healthy.host, addresses=(HOST, "10.9.9.9")))
     found = one(with_file(now, path, content=f"server {{ {content} return 502 hijacked; }}", changed=NOW))
@@ -246,7 +248,7 @@ def test_another_site_that_answers_our_requests(healthy: Situation, content: str
     assert note in found.note
 
 
-def test_a_server_of_nginx_conf_itself_is_one_of_others(healthy: Situation) -> None:
+def test_a_server_of_nginx_conf_itself_is_one_of_others(healthy: Comparison) -> None:
     text = "events { } http { include sites-enabled/*; server { server_name ~.; } }"
     assert str(one(with_file(healthy, "/etc/nginx/nginx.conf", content=text)).object) == "NginxSite/nginx.conf"
 
@@ -261,17 +263,17 @@ def test_a_server_of_nginx_conf_itself_is_one_of_others(healthy: Situation) -> N
         "server { listen unix:/run/x.sock; server_name _; }",
     ],
 )
-def test_another_site_that_answers_none_of_our_requests(healthy: Situation, content: str) -> None:
+def test_another_site_that_answers_none_of_our_requests(healthy: Comparison, content: str) -> None:
     now = replace(healthy, host=replace(healthy.host, addresses=(HOST,)))
     assert findings(with_file(now, "/etc/nginx/conf.d/x.conf", content=content)) == []
 
 
 @pytest.mark.parametrize("content", ["server { listen 8083; }", "server { listen 80; server_name a.b; }", "server {"])
-def test_other_sites_are_nobodys_business(healthy: Situation, content: str) -> None:
+def test_other_sites_are_nobodys_business(healthy: Comparison, content: str) -> None:
     assert findings(with_file(healthy, f"{ENABLED}/other", content=content)) == []
 
 
-def test_credentials_in_headers_are_never_shown(healthy: Situation) -> None:
+def test_credentials_in_headers_are_never_shown(healthy: Comparison) -> None:
     first = one(edited(healthy, "off;", 'off;\n proxy_set_header Authorization "Bearer abc123";'))
     assert first.live == "(secret)"
     assert first.secret
@@ -280,7 +282,7 @@ def test_credentials_in_headers_are_never_shown(healthy: Situation) -> None:
     assert "abc123" not in repr(first)
 
 
-def test_a_credential_is_shown_nowhere_in_a_report(healthy: Situation) -> None:
+def test_a_credential_is_shown_nowhere_in_a_report(healthy: Comparison) -> None:
     """In values, conditions, whole blocks and the order of directives alike."""
     added = """off;
         set $api_token sEcReT1;
@@ -289,7 +291,7 @@ def test_a_credential_is_shown_nowhere_in_a_report(healthy: Situation) -> None:
         add_header X-Api-Key sEcReT5 always;
         secure_link_md5 "$uri sEcReT6";
         location /api/x { proxy_set_header authorization "Bearer sEcReT7"; }"""
-    found = decided(findings(edited(healthy, "off;", added)))
+    found = apply_rules(findings(edited(healthy, "off;", added)))
     assert len(found) == 6
     told = " ".join(repr(one) + line(one, NOW) for one in found)
     assert "ecret" in told.lower()
@@ -323,11 +325,11 @@ def test_a_credential_in_a_condition_is_not_shown_in_a_path() -> None:
         "add_header X-Frame-Options DENY;",
     ],
 )
-def test_what_is_no_credential_is_shown(healthy: Situation, directive: str) -> None:
+def test_what_is_no_credential_is_shown(healthy: Comparison, directive: str) -> None:
     assert not any(found.secret for found in findings(edited(healthy, "off;", f"off;\n{directive}")))
 
 
-def test_another_port_of_a_service_is_a_live_address(healthy: Situation) -> None:
+def test_another_port_of_a_service_is_a_live_address(healthy: Comparison) -> None:
     """`port` of a location is not the port that the Service is known by."""
     site = healthy.proxy.sites["flowmaster"]
     changed = site.locations["/"].model_copy(update={"port": 9100, "path": "/x"})

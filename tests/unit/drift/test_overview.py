@@ -16,7 +16,7 @@ from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import Finding, FindingClass, ObjectRef
 from flowmaster.drift import smoke
 from flowmaster.drift.engine import Report
-from flowmaster.drift.overview import Known, Overview, memory, overview
+from flowmaster.drift.overview import Inputs, Overview, memory, overview
 from flowmaster.host.nginx import Container, HostState, Nginx
 from flowmaster.report import overview as terminal
 from flowmaster.report import topology
@@ -70,7 +70,7 @@ def whole(demo: Settings) -> Overview:
         container("plane-space-1", "plane", health="unhealthy")
     ]
     sdx = [container(f"sdx-{n}", "sdx") for n in range(3)]
-    known = Known(host=host(*plane, *sdx), updated=NOW, tested={"frontend": (NOW, True)})
+    known = Inputs(host=host(*plane, *sdx), updated=NOW, tested={"frontend": (NOW, True)})
     return overview(demo, live(demo, frontend=0), report(drift_of("Deployment", "frontend")), known)
 
 
@@ -91,13 +91,13 @@ def test_a_row_for_each_service_and_a_line_for_everything_else(whole: Overview) 
     )
     assert lines_of(whole)["nginx"] == ("running; sites: flowmaster, as declared", True)
     assert lines_of(whole)["SDX"] == ("3 of 3 containers run", True)
-    words = "13 of 13 containers run; unhealthy: plane-space-1; guarded, never touched"
+    words = "13 of 13 containers run; unhealthy: plane-space-1; protected, never changed"
     assert lines_of(whole)["Plane"] == (words, False)
     assert lines_of(whole)["last update"] == ("2026-02-08 07:00 UTC", True)
 
 
 def test_a_machine_that_was_not_read_is_not_called_well(demo: Settings) -> None:
-    seen = overview(demo, live(demo), report(), Known(host_problem="10.0.0.1 does not answer"))
+    seen = overview(demo, live(demo), report(), Inputs(host_problem="10.0.0.1 does not answer"))
     for what in ("nginx", "SDX", "Plane"):
         assert lines_of(seen)[what] == ("10.0.0.1 does not answer", None)
 
@@ -136,7 +136,7 @@ def test_the_screen_is_readable(whole: Overview) -> None:
 def test_one_finding_is_one_and_what_failed_is_no_more_than_tested(demo: Settings) -> None:
     tested = {name: (NOW, name != "frontend") for name in demo.services}
     drifted = report(drift_of("NginxSite", "flowmaster"))
-    whole = overview(demo, live(demo), drifted, Known(host=host(), tested=tested))
+    whole = overview(demo, live(demo), drifted, Inputs(host=host(), tested=tested))
     assert lines_of(whole)["nginx"] == ("running; sites: flowmaster; 1 finding", False)
     assert "all tested, 1 failed." in screen_of(whole)
 
@@ -181,7 +181,7 @@ def test_memory_from_the_metrics_or_from_the_nodes() -> None:
 
 def test_every_service_is_asked_once_and_a_refusal_of_its_own_is_an_answer(demo: Settings) -> None:
     api = Api({}, status=404)
-    answers = smoke.ask_all(demo, api, "127.0.0.1")
+    answers = smoke.check_all(demo, api, "127.0.0.1")
     asked = [answer for answer in answers if answer.way == "API server"]
     assert len(asked) == 30
     assert [answer.service for answer in asked if answer.skipped] == ["data-intelligence"]
@@ -190,7 +190,7 @@ def test_every_service_is_asked_once_and_a_refusal_of_its_own_is_an_answer(demo:
 
 
 def test_a_service_that_does_not_answer_is_a_failure_in_junit(demo: Settings) -> None:
-    answers = smoke.ask_all(demo, Api({}, status=503), "127.0.0.1")
+    answers = smoke.check_all(demo, Api({}, status=503), "127.0.0.1")
     suite = ElementTree.fromstring(smoke.junit(answers, "demo")).find("testsuite")  # noqa: S314  made here
     assert suite is not None
     failed = [case.get("name") for case in suite if case.find("failure") is not None]

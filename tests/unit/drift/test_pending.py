@@ -61,7 +61,7 @@ def test_a_change_by_hand_is_none_of_the_program_where_the_state_is_encrypted(
     change(server)
     found = only(server)
     assert (found.cls, found.path, found.manager, found.heals) == (DRIFT, path, manager, True)
-    assert plan_of(server).settles(found)
+    assert plan_of(server).covers(found)
     update(server)
     assert server.findings() == []
 
@@ -108,7 +108,7 @@ def test_a_change_of_the_program_is_written_whatever_the_state_tells(path: tuple
     server.program(WEB, path, value)
     found = only(server)
     assert found.cls in (PENDING, DRIFT)
-    assert plan_of(server).settles(found)
+    assert plan_of(server).covers(found)
     update(server)
     assert server.findings() == []
 

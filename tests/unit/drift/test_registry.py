@@ -40,9 +40,9 @@ def pod(image: str, digest: str) -> dict[str, Any]:
 
 
 def found(image: str, running: str, answer: str | int) -> tuple[list[Any], Registry]:
-    images = registry.running([WEB], {WEB: [pod(image, running)]})
+    images = registry.running_images([WEB], {WEB: [pod(image, running)]})
     asker = Registry({"web/manifests/latest": answer, f"web/manifests/{OLD}": answer})
-    return registry.findings(images, registry.look_up(asker, images)), asker
+    return registry.findings(images, registry.look_up_digests(asker, images)), asker
 
 
 def test_a_tag_that_moved() -> None:
@@ -68,9 +68,9 @@ def test_a_registry_that_is_down_is_unknown_and_not_clean() -> None:
 
 
 def test_a_registry_that_only_nodes_reach_is_not_asked() -> None:
-    images = registry.running([WEB], {WEB: [pod("ghcr.io/flowmaster/web:latest", OLD)]})
-    digests = registry.look_up(Registry({}), images)
-    assert digests.not_asked == {"ghcr.io"}
+    images = registry.running_images([WEB], {WEB: [pod("ghcr.io/flowmaster/web:latest", OLD)]})
+    digests = registry.look_up_digests(Registry({}), images)
+    assert digests.unreachable == {"ghcr.io"}
     assert registry.findings(images, digests) == []
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from flowmaster.cluster.writes import Step, Way
 from flowmaster.compare.finding import Finding, consequence
-from flowmaster.drift.engine import Options, assemble
+from flowmaster.drift.engine import Options, build_report
 from flowmaster.drift.last_applied import Applied, addresses
 from flowmaster.heal.plan import plan
 from tests.unit.drift.server import NOW, Server, ref
@@ -16,7 +16,7 @@ WEB = ref("Service/web")
 
 def look(server: Server, **known: str) -> tuple[list[Finding], dict[str, Step]]:
     before = Applied(server.applied, addresses={ref(f"Service/{name}"): address for name, address in known.items()})
-    findings = assemble(None, server.live, server.declared, before, Options(now=NOW)).findings
+    findings = build_report(None, server.live, server.declared, before, Options(now=NOW)).findings
     steps = plan(server.declared, before, server.live, findings).steps
     return findings, {str(name): step for name, step in steps.items()}
 
@@ -31,7 +31,7 @@ def test_another_address_than_at_the_last_update_is_drift_that_up_takes_note_of(
     assert (str(finding.cls), finding.path) == ("drift", "spec.clusterIP")
     assert (finding.live, finding.declared) == (address_of(server, "web"), "10.43.1.1")
     assert finding.heals
-    assert consequence(finding, "10.43.1.1") == "up takes note of it"
+    assert consequence(finding, "10.43.1.1") == "up records it"
     step = steps["Service/web"]
     assert (step.way, step.healed, step.summary) == (Way.PATCH, server.live.objects[WEB], "spec.clusterIP")
 

@@ -171,7 +171,7 @@ def test_what_is_immutable_is_made_again(change: Callable[[Server], None], path:
     server = Server()
     change(server)
     [finding] = server.findings()
-    assert (finding.path, finding.note) == (path, "cannot be changed in place: the ConfigMap is made again")
+    assert (finding.path, finding.note) == (path, "cannot be changed in place: the ConfigMap is recreated")
     [step] = plan_of(server).steps.values()
     assert (step.way, step.untried) == (Way.REMAKE, True)
     update(server)
@@ -208,7 +208,7 @@ def test_an_object_that_is_being_deleted_is_made_again_when_it_is_gone(finalizer
     [finding] = server.findings()
     assert (finding.cls, finding.path, finding.live) == (FindingClass.DRIFT, "", told)
     assert finding.declared == "ClusterIP 9000/TCP 9100/TCP"
-    assert consequence(finding) == "up waits until it is gone and makes it again"
+    assert consequence(finding) == "up waits until it is gone, then creates it again"
     [step] = plan_of(server).steps.values()
     assert (step.way, step.untried) == (Way.REMAKE, True)
     update(server)

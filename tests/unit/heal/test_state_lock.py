@@ -56,17 +56,17 @@ def locked(
 
 
 def read(folder: Path) -> list[state_lock.Lock]:
-    return state_lock.locks(folder, "flowmaster", "demo")
+    return state_lock.read_locks(folder, "flowmaster", "demo")
 
 
 def test_no_lock(tmp_path: Path) -> None:
     assert read(tmp_path) == []
-    assert state_lock.release([], "demo") == []
+    assert state_lock.release_stale([], "demo") == []
 
 
 def test_the_lock_of_a_process_that_is_gone_is_released_with_all_its_files(tmp_path: Path, ended: int) -> None:
     path = locked(tmp_path, ended, now() - timedelta(minutes=5))
-    [said] = state_lock.release(read(tmp_path), "demo", now())
+    [said] = state_lock.release_stale(read(tmp_path), "demo", now())
     assert said.startswith(f"released the lock of {ME}@{socket.gethostname()} (process {ended}) since ")
     assert said.endswith("5 min ago: that process is gone")
     assert list(path.parent.iterdir()) == []
@@ -74,14 +74,14 @@ def test_the_lock_of_a_process_that_is_gone_is_released_with_all_its_files(tmp_p
 
 def test_a_number_that_another_process_has_by_now_is_a_process_that_is_gone(tmp_path: Path, sleeper: int) -> None:
     locked(tmp_path, sleeper, now() - timedelta(hours=1))
-    assert [found.stale for found in read(tmp_path)] == [True]
+    assert [found.is_stale for found in read(tmp_path)] == [True]
 
 
 def test_a_process_that_ended_and_is_not_buried_yet_is_gone(tmp_path: Path) -> None:
     process = subprocess.Popen(["true"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     locked(tmp_path, process.pid, now() + timedelta(minutes=1))
-    assert [found.stale for found in read(tmp_path)] == [True]
+    assert [found.is_stale for found in read(tmp_path)] == [True]
     process.wait()
 
 
@@ -90,15 +90,15 @@ def test_the_lock_of_a_process_that_runs_is_refused_with_who_and_since_when(tmp_
     with pytest.raises(
         state_lock.LockError, match=f"stack demo is locked by {ME}@.* \\(process {sleeper}\\) since 20.*runs"
     ):
-        state_lock.release(read(tmp_path), "demo", now() + timedelta(minutes=2))
+        state_lock.release_stale(read(tmp_path), "demo", now() + timedelta(minutes=2))
     assert path.exists()
 
 
 @pytest.mark.parametrize(("host", "user"), [("elsewhere", ME), ("", "somebody-else")])
 def test_of_a_lock_from_elsewhere_nothing_is_known(tmp_path: Path, ended: int, host: str, user: str) -> None:
     path = locked(tmp_path, ended, now() - timedelta(days=2), host, user)
-    with pytest.raises(state_lock.LockError, match="whether it still runs can only be told there") as caught:
-        state_lock.release(read(tmp_path), "demo", now())
+    with pytest.raises(state_lock.LockError, match="whether it still runs can only be checked there") as caught:
+        state_lock.release_stale(read(tmp_path), "demo", now())
     assert "2 d ago" in str(caught.value)
     assert "pulumi cancel" in str(caught.value)
     assert path.exists()
@@ -107,13 +107,13 @@ def test_of_a_lock_from_elsewhere_nothing_is_known(tmp_path: Path, ended: int, h
 def test_one_that_is_held_keeps_all_others(tmp_path: Path, ended: int, sleeper: int) -> None:
     paths = [locked(tmp_path, ended), locked(tmp_path, sleeper, now() + timedelta(minutes=1), name="b")]
     with pytest.raises(state_lock.LockError):
-        state_lock.release(read(tmp_path), "demo")
+        state_lock.release_stale(read(tmp_path), "demo")
     assert all(path.exists() for path in paths)
 
 
 def test_a_lock_that_cannot_be_read_is_no_stale_one(tmp_path: Path) -> None:
     locked(tmp_path, 1).write_text("{")
-    with pytest.raises(state_lock.LockError, match="is not a lock that can be read"):
+    with pytest.raises(state_lock.LockError, match="cannot be read as a lock"):
         read(tmp_path)
 
 
@@ -134,9 +134,7 @@ def test_the_verb_shows_releases_and_says_what_was_not_finished(
     assert main(["unlock"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("released the lock of ")
-    assert (
-        "an update was interrupted while updating Deployment/ai-agent: the next `pulumi up` goes on from there" in said
-    )
+    assert "an update was interrupted while updating Deployment/ai-agent: the next `pulumi up` resumes" in said
     assert not path.exists()
     assert main(["unlock"]) == 0
     assert capsys.readouterr().out.startswith("stack demo is not locked")
@@ -155,7 +153,7 @@ def test_a_description_of_the_state_that_was_left_half_written_is_removed_and_no
     assert (place / "demo.json.attrs").exists()
     assert main(["unlock"]) == 0
     assert (
-        "removed demo.json.attrs, which a killed update left half-written; the state is whole"
+        "removed demo.json.attrs, which a killed update left truncated; the state is complete"
         in capsys.readouterr().out
     )
     assert sorted(path.name for path in place.iterdir()) == ["demo.json", "demo.json.bak.attrs", "demo2.json.attrs"]

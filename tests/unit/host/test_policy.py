@@ -168,7 +168,7 @@ def test_everything_that_the_program_declares_passes(demo: Settings) -> None:
     assert demo.stack.reverse_proxy is not None
     for name, site in demo.stack.reverse_proxy.sites.items():
         addresses = dict.fromkeys(demo.services, "10.43.0.1:80")
-        policy.check_site(name, nginx.site(site, addresses))
+        policy.check_site(name, nginx.site_text(site, addresses))
 
 
 def test_a_port_inside_the_cluster_is_nobodys_business() -> None:

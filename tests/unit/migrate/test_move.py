@@ -161,7 +161,7 @@ def test_what_was_not_translated_is_refused_before_anything_is_done() -> None:
     world.foreign = True
     with pytest.raises(MoveError) as refused:
         run(world, CLUSTER)
-    assert "sdx-other is a container of the project that was not translated" in str(refused.value)
+    assert "sdx-other is a container that was not translated" in str(refused.value)
     assert "it is in phase shadow as before" in str(refused.value)
     world.settled(SHADOW)
 
@@ -180,7 +180,7 @@ def test_a_firewall_that_lets_through_to_docker_alone_is_noticed() -> None:
     mover: Any = Mover(world, world, MOVED, [].append, lambda _: not world.rules)  # type: ignore[arg-type]
     with pytest.raises(MoveError) as refused:
         mover.reach(SHADOW)
-    assert "port 8010 is not answered from here any more" in str(refused.value)
+    assert "port 8010 no longer answers from this machine" in str(refused.value)
     assert "allow 8010 and 18010" in str(refused.value)
     world.pods = 0
     world.settled(DOCKER)
@@ -190,7 +190,7 @@ def test_a_firewall_that_lets_through_beside_the_ports_alone_is_noticed() -> Non
     world = in_phase(SHADOW)
     world.heal(CLUSTER)
     mover: Any = Mover(world, world, MOVED, [].append, lambda _: world.rules)  # type: ignore[arg-type]
-    with pytest.raises(MoveError, match="cluster serves; only the clearing up is left"):
+    with pytest.raises(MoveError, match="cluster serves; only the cleanup is left"):
         mover.reach(CLUSTER)
     assert world.rules
     run(world, CLUSTER)

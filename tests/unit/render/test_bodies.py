@@ -17,7 +17,7 @@ from config.types import quantity_value
 from flowmaster.render import microservice, names, namespace
 from flowmaster.render.manifests import manifests
 from flowmaster.render.microservice import memory_limit
-from flowmaster.render.override import merged
+from flowmaster.render.override import merge
 from tests.conftest import ROOT
 
 SERVICES = sorted(validate(Catalogue, read_yaml(ROOT / "config/catalogue.yaml"), "catalogue").services)
@@ -199,4 +199,4 @@ def test_an_override_merges_named_items_and_removes_by_null(demo: Settings) -> N
     ],
 )
 def test_merge_patches(body: Any, patch: Any, expected: Any) -> None:
-    assert merged(body, patch) == expected
+    assert merge(body, patch) == expected

@@ -9,7 +9,7 @@ import pytest
 from config.settings import Settings
 from flowmaster.adopt.desired import meant
 from flowmaster.adopt.service import Surroundings, _alone, describe
-from flowmaster.render.ineffective_fields import shadowed
+from flowmaster.render.ineffective_fields import ineffective_fields
 from tests.unit.adopt.bodies import COMMON, REGISTRY, deployment, live, service
 from tests.unit.render.test_bodies import with_service
 
@@ -52,14 +52,14 @@ def test_fields_that_an_override_has_the_last_word_on(
     demo: Settings, override: Body, entry: Body, fields: list[str]
 ) -> None:
     changed = with_service(demo, "frontend", {**entry, "override": override})
-    assert shadowed(changed, "frontend") == fields
+    assert ineffective_fields(changed, "frontend") == fields
 
 
 def test_replicas_count_only_where_they_are_given(demo: Settings) -> None:
     override = {"deployment": {"spec": {"replicas": 3}}}
     changed = with_service(demo, "frontend", {"override": override})
     given = "replicas" in changed.release("frontend").model_fields_set
-    assert ("replicas" in shadowed(changed, "frontend")) is given
+    assert ("replicas" in ineffective_fields(changed, "frontend")) is given
 
 
 def test_adoption_writes_nothing_that_is_without_effect() -> None:
@@ -86,4 +86,4 @@ def test_adoption_writes_nothing_that_is_without_effect() -> None:
     before = live(service("web", [{"name": "web", "port": 80, "targetPort": 7000, "nodePort": 30080}], type="NodePort"))
     described = describe("web", meant(body), meant(before), REGISTRY, COMMON, Surroundings())
     assert described.entry["env"] and described.entry["volumes"] and described.entry["override"]
-    assert shadowed(_alone("web", described, REGISTRY, COMMON), "web") == []
+    assert ineffective_fields(_alone("web", described, REGISTRY, COMMON), "web") == []

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from flowmaster.drift.engine import Report
-from flowmaster.heal.approval import changes
+from flowmaster.heal.approval import changes_since
 from flowmaster.report import as_json, markdown, screen, summary, terminal
 from flowmaster.report.values import brief, line
 from tests.unit.drift.server import CONTAINER, NOW, Server, named
@@ -154,11 +154,11 @@ def test_values_in_brief(value: Any, text: str) -> None:
 
 def test_an_approval_holds_as_long_as_the_server_does_not_change(server: Server) -> None:
     approved = as_json.document(server.report())
-    assert changes(approved, as_json.document(server.report())) == []
+    assert changes_since(approved, as_json.document(server.report())) == []
     server.set(WEB, (*CONTAINER, "image"), "localhost:30500/flowmaster/api-gateway:other", "kubectl-set")
     server.set("ConfigMap/settings", ("data", "LOG_LEVEL"), "trace")
     del server.live.objects[next(ref for ref in server.live.objects if ref.name == "intruder")]
-    assert changes(approved, as_json.document(server.report())) == [
+    assert changes_since(approved, as_json.document(server.report())) == [
         "changed: drift Deployment/web spec.template.spec.containers[web].image: "
         "localhost:30500/flowmaster/api-gateway:other, it was localhost:30500/flowmaster/api-gateway:hand",
         "gone: foreign ConfigMap/intruder: 1 key: a",
