@@ -1,8 +1,8 @@
-"""An update that was approved runs on what was approved, or not at all.
+"""Refuses an update if the findings differ from those of the approved preview.
 
-`pulumi up` runs the program twice: for the preview that a person says yes to, and for the update. The first leaves
-its report for the second, under the process id of the Pulumi CLI that runs both. Across processes (a CI job that
-previews, another that updates) the fingerprint of the approved preview is handed over in :data:`VARIABLE`.
+`pulumi up` runs the program twice: for the preview that a person approves, and for the update. The preview saves its
+report under the process id of the Pulumi CLI, and the update reads it. Between processes (a CI job that previews,
+another that updates) the fingerprint of the approved preview is passed in :data:`VARIABLE`.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _NAMED = 3
 
 
 class ApprovalError(UserError):
-    """The server changed after the update was approved."""
+    """The server or the program changed after the approval."""
 
 
 def check(settings: Settings, report: Report) -> None:
-    """In a preview, remember what is shown; in an update, refuse where that is not what is found now.
+    """In a preview, save the report; in an update, compare the findings with the saved ones.
 
-    :raises ApprovalError: where the findings changed in between, with what changed.
+    :raises ApprovalError: if the findings changed, with the changes.
     """
     wanted = settings.environ.get(VARIABLE)
     if wanted and wanted != report.fingerprint and not pulumi.runtime.is_dry_run():
         raise ApprovalError(
-            f"approved was {wanted}, but the server and the program are at {report.fingerprint} now",
-            "the update would do something else than what was approved",
-            f"run `pulumi preview` again, and approve what it shows ({VARIABLE}={report.fingerprint})",
+            f"{wanted} was approved, but the server and the program are now at {report.fingerprint}",
+            "the update would differ from what was approved",
+            f"run `pulumi preview` again, and approve its result ({VARIABLE}={report.fingerprint})",
         )
     path = _record()
     if path is None:
@@ -57,13 +57,13 @@ def check(settings: Settings, report: Report) -> None:
         more = f"; and {len(changes) - _NAMED} more" if changes[_NAMED:] else ""
         raise ApprovalError(
             "the server changed after the preview that was approved: " + "; ".join(changes[:_NAMED]) + more,
-            "the update would do something else than what was approved, so nothing was changed",
-            "run `pulumi up` again, and look at its preview",
+            "the update would differ from what was approved, so nothing was changed",
+            "run `pulumi up` again, and check its preview",
         )
 
 
 def _record() -> Path | None:
-    """Where this CLI's preview leaves its report; None where the CLI cannot be told (no /proc)."""
+    """Return the file for this CLI's preview report; None if the CLI cannot be identified (no /proc)."""
     cli = _cli()
     if cli is None:
         return None
@@ -76,7 +76,7 @@ def _record() -> Path | None:
 
 
 def _cli() -> str | None:
-    """Process id and start time of the Pulumi CLI that this program runs under."""
+    """Return process id and start time of the Pulumi CLI that runs this program."""
     pid = os.getppid()
     while pid > 1:
         try:

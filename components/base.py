@@ -1,4 +1,4 @@
-"""What all components have in common: their type token and what their children inherit."""
+"""Base class of all components: type token, and options of their children."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ class Component(pulumi.ComponentResource):
         super().__init__(f"{names.PART_OF}:index:{type(self).__name__}", name, None, opts)
 
     def child(self, *, depends_on: list[pulumi.Resource] | None = None) -> pulumi.ResourceOptions:
-        """Options for a child resource."""
+        """Return the options of a child resource."""
         return pulumi.ResourceOptions(parent=self, depends_on=depends_on)

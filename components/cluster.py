@@ -1,4 +1,4 @@
-"""How this program speaks to the cluster through the Kubernetes provider."""
+"""The Kubernetes provider, and the options of all resources in the cluster."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from components.kubernetes import KubernetesProvider
 from config.settings import Settings
 
 _QPS, _BURST = 1000, 2000
-"""Requests a second: the provider's default of 50 triples the time of a run with a few hundred objects."""
+"""Requests per second. The provider's default of 50 triples the time of a run with a few hundred objects."""
 
 
 def cluster_provider(settings: Settings) -> KubernetesProvider:
-    """The provider for the stack's cluster.
+    """Return the provider of the stack's cluster.
 
-    The kubeconfig itself stays outside of the state (``KUBECONFIG``, as for kubectl), so that a run from another
-    machine is no change; the context is named, so that it is never whichever one happens to be current.
-    ConfigMaps and Secrets change in place: pods follow by their checksum annotation, not by a new name.
-    What is there already is taken over: providers before 4.29 do so anyway and know no such setting, later ones refuse.
+    The kubeconfig (``KUBECONFIG``, as for kubectl) is not part of the state, so a run from another machine changes
+    nothing. The context is fixed, so the current context does not matter. ConfigMaps and Secrets are updated in place;
+    a checksum annotation rolls the pods. Existing objects are adopted (`upsertExistingObjects`): providers before 4.29
+    do so without that setting, later ones refuse otherwise.
     """
     return KubernetesProvider(
         settings.name,
@@ -34,5 +34,5 @@ def cluster_provider(settings: Settings) -> KubernetesProvider:
 
 
 def options(settings: Settings, provider: KubernetesProvider) -> pulumi.ResourceOptions:
-    """Options for everything in the cluster: what was taken over from a live server is protected against deletion."""
+    """Return the options of resources in the cluster. An adopted stack is protected against deletion."""
     return pulumi.ResourceOptions(providers=[provider], protect=settings.stack.adopted is not None or None)

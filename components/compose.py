@@ -1,4 +1,4 @@
-"""The compose projects of a stack; those without any import nothing of what moving one takes."""
+"""The compose projects of a stack. Without any, nothing of the migration is imported."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def compose_projects(server: Server, flowmaster: FlowMaster, opts: pulumi.ResourceOptions) -> list[ComposeProject]:
-    """Every compose project of the stack that was read, in the phase that the stack says.
+    """Create the compose projects of the stack that have a source, each in its desired phase.
 
-    What is going to happen is told step by step, with what the project's users will notice.
+    A preview announces each step, and its effect on users.
 
-    :raises config.errors.UserError: where a phase would be left out.
+    :raises config.errors.UserError: if a phase would be skipped.
     """
     if server.host is None or not server.host.projects:
         return []
@@ -29,5 +29,5 @@ def compose_projects(server: Server, flowmaster: FlowMaster, opts: pulumi.Resour
 
 
 def phase_outputs(projects: Sequence[ComposeProject]) -> list[pulumi.Output[Any]]:
-    """Known once each project is where it is to be."""
+    """Return outputs that resolve once each project is in its phase."""
     return [output for project in projects for output in project.outputs]

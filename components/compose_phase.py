@@ -1,7 +1,7 @@
-"""A compose project's images in the registry, and the phase it is in, as resources of Pulumi.
+"""Dynamic resources of a compose project: its images in the registry, and its phase.
 
-As with :mod:`components.nginx_site` the providers' classes are importable, and neither address nor key of the server is
-among the resources' properties.
+As in :mod:`components.nginx_site`, provider classes are importable, and neither the server's address nor a key is among
+the properties.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from components.provider import Props, Provider, configured
 
 
 class _Stack:
-    """What the stack says about server and cluster: known to the provider's process alone, never part of its state."""
+    """Configuration of server and cluster. It exists in the provider's process only, never in the state."""
 
     host: Props = {}  # noqa: RUF012  one for the whole process
     cluster: Props = {}  # noqa: RUF012
@@ -31,52 +31,52 @@ class _Stack:
 
 
 class ComposeImagesProvider(Provider):
-    """Pushes images from docker to the registry, on the server, and makes the folders of the volumes."""
+    """Pushes images from docker to the registry, on the server, and creates the folders of volumes."""
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Keep what the stack says about the server."""
+        """Store the configuration of the server."""
         _Stack.configure(req)
 
     def create(self, props: Props) -> CreateResult:
-        """Push them, and copy the volumes for the first time."""
+        """Push the images, and copy the volumes for the first time."""
         return CreateResult(str(props["project"]), _supplied(props))
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
-        """An update where an image is another one, or there is a further volume."""
+        """Update if images or volumes differ."""
         same = all(_olds.get(key) == _news.get(key) for key in ("images", "volumes"))
         return DiffResult(changes=not same or bool(_news.get("drift")))
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
-        """The same again: what is there already stays as it is."""
+        """Push and copy again; what exists already is skipped."""
         return UpdateResult(_supplied(_news))
 
     def delete(self, _id: str, _props: Props) -> None:
-        """Images and volumes stay."""
+        """Do nothing: images and volumes are kept."""
 
 
 class ComposePhaseProvider(Provider):
-    """Moves a project to the phase that is declared."""
+    """Moves a project to its desired phase."""
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Keep what the stack says about the server and the cluster."""
+        """Store the configuration of server and cluster."""
         _Stack.configure(req)
 
     def create(self, props: Props) -> CreateResult:
-        """Move it there. In docker, where it was before, nothing is done."""
+        """Move the project to its phase. Phase docker needs no move."""
         outs = {**props, "standstill": None} if props["phase"] == "docker" else _moved(props)
         return CreateResult(str(props["project"]), outs)
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
-        """An update for another phase, and where something on the server is to be undone or finished."""
+        """Update if the phase or the translation changed, or if the server has drift or an interrupted move."""
         same = all(_plain(_olds.get(key)) == _plain(_news.get(key)) for key in ("phase", "moved", "namespace"))
         return DiffResult(changes=not same or bool(_news.get("drift")))
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
-        """Move it there, or put right what is not as it should be."""
+        """Move the project to its phase, and correct drift."""
         return UpdateResult(_moved(_news))
 
     def delete(self, _id: str, _props: Props) -> None:
-        """Let go of it; only where docker serves, for otherwise nobody would.
+        """Remove the resource, which is allowed only if docker serves.
 
         :raises UserError: in every other phase.
         """
@@ -84,19 +84,19 @@ class ComposePhaseProvider(Provider):
 
 
 class ComposeSiteProvider(NginxSiteProvider):
-    """The site before a project: it goes only where docker serves the ports itself."""
+    """The site that serves a project's ports. It can be deleted only if docker serves them."""
 
     def __init__(self, project: str, folder: str) -> None:
         super().__init__()
         self.project, self.folder = project, folder
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Keep what the stack says about the server."""
+        """Store the configuration of the server."""
         super().configure(req)
         _Stack.configure(req)
 
     def delete(self, _id: str, _props: Props) -> None:
-        """Take the site away.
+        """Remove the site.
 
         :raises UserError: in every phase but docker.
         """
@@ -113,7 +113,7 @@ def _refuse_unserved(host: Props, project: str, folder: str) -> None:
     if journal["phase"] != "docker" or journal.get("move"):
         raise UserError(
             f"{project} is in phase {journal['phase']}",
-            "nobody would serve it any more",
+            "nothing would serve it",
             "set `phase: docker` and run `pulumi up` first",
         )
 
@@ -126,7 +126,7 @@ def _supplied(props: Props) -> Props:
         volumes = [dict(volume) for volume in props["volumes"]]
         made = run.request("prepare", volumes=volumes)["made"]
         for name in made:
-            _say(f"{props['project']}: {name} was copied for the first time")
+            _say(f"{props['project']}: {name} first copy made")
     digests = {service: answer["digests"][image["id"]] for service, image in images.items()}
     return {**props, "digests": digests}
 
@@ -163,12 +163,12 @@ def _run(props: Props, folder: str) -> Iterator[Any]:
 
 
 def _say(text: str) -> None:
-    """The provider's process has no log of Pulumi's: what it writes there is shown as it comes."""
+    """Report progress on standard error, which Pulumi shows: the provider's process has no access to Pulumi's log."""
     print(text, file=sys.stderr, flush=True)
 
 
 def _plain(value: Any) -> Any:
-    """Numbers come back from the state as floats; an absent value is no value."""
+    """Normalise properties for comparison: the state returns numbers as floats, and drops None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items() if part is not None}
     if isinstance(value, (list, tuple)):
@@ -177,7 +177,7 @@ def _plain(value: Any) -> Any:
 
 
 class ComposeImages(Resource, module="flowmaster", name="ComposeImages"):
-    """What the cluster's copy needs on the server before it can start: images and folders."""
+    """What the cluster's copy needs on the server: images and folders."""
 
     digests: pulumi.Output[Mapping[str, str]]
 
@@ -190,13 +190,13 @@ class ComposeImages(Resource, module="flowmaster", name="ComposeImages"):
         volumes: Sequence[Mapping[str, str]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """`digests` says by service what the registry calls each image."""
+        """The output `digests` is the digest of each image, by service."""
         props = {"project": name, "folder": folder, "images": images, "volumes": volumes, "digests": None}
         super().__init__(ComposeImagesProvider(), name, props, opts)
 
 
 class ComposePhase(Resource, module="flowmaster", name="ComposePhase"):
-    """Where a project is."""
+    """The phase of a project."""
 
     phase: pulumi.Output[str]
 
@@ -210,7 +210,7 @@ class ComposePhase(Resource, module="flowmaster", name="ComposePhase"):
         drift: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """`drift` is what an update undoes on the server, a line each; nothing of it is kept."""
+        """`drift` lists what an update heals on the server; it is not stored."""
         props = {
             "project": name,
             "phase": phase,

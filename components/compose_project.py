@@ -1,4 +1,4 @@
-"""A project of docker compose on its way into the cluster, and in it."""
+"""A docker compose project: its objects in the cluster, its phase, and the nginx site that serves its ports."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ _FIRST = ("Secret", "ConfigMap", "PersistentVolume")
 
 @dataclass(frozen=True, kw_only=True)
 class ComposeProjectArgs:
-    """The project, and what is known of it from the look at the server."""
+    """The desired project, and what was read of it on the server."""
 
     declared: DesiredProject
     namespace: str
     addresses: Mapping[str, str] = field(default_factory=dict)
-    """ClusterIPs by service, as far as they are known to stay."""
+    """ClusterIPs by service that will not change."""
     drift: Sequence[str] = ()
-    """What is to be put right on the server, a line each."""
+    """Drift of the project on the server, a line each."""
     front_drift: Sequence[str] = ()
-    """The same of nginx."""
+    """Drift of its nginx site, a line each."""
     volume_known: Callable[[str], None] = field(default=lambda _: None)
     """Waits until Kubernetes knows a PersistentVolume (:mod:`components.volumes`)."""
 
 
 class ComposeProject(Component):
-    """Its objects in the cluster, the phase it is in, and nginx before it."""
+    """A compose project."""
 
     phase: ComposePhase
     site: NginxSite | None
@@ -72,11 +72,11 @@ class ComposeProject(Component):
 
     @property
     def outputs(self) -> list[pulumi.Output[Any]]:
-        """Known once the project is where it is to be."""
+        """Outputs that resolve once the project is in its phase."""
         return [self.phase.phase, *([self.site.content] if self.site else [])]
 
     def _last(self, needed: list[pulumi.Resource], *, protect: bool) -> pulumi.ResourceOptions:
-        # without it nobody would serve what was moved: a stack is destroyed only where docker serves
+        # protected: without this resource nothing would serve a project that moved
         return pulumi.ResourceOptions.merge(self.child(depends_on=needed), pulumi.ResourceOptions(protect=protect))
 
     def _in_cluster(self, args: ComposeProjectArgs) -> list[pulumi.Resource]:
@@ -141,7 +141,7 @@ class ComposeProject(Component):
 
 
 def _after(volume: KubernetesObject, claim: Body, args: ComposeProjectArgs) -> Body:
-    """The claim, made once Kubernetes knows its volume."""
+    """Return the claim, created once Kubernetes has its volume."""
     if pulumi.runtime.is_dry_run():
         return claim
     name = claim["spec"]["volumeName"]
@@ -156,9 +156,9 @@ def _after(volume: KubernetesObject, claim: Body, args: ComposeProjectArgs) -> B
 def of_server(
     server: Server, project: DesiredProject, flowmaster: FlowMaster, opts: pulumi.ResourceOptions
 ) -> ComposeProject:
-    """The project as it is to be, with what the look at the server found to be put right.
+    """Create a project from the desired state, with the drift found on the server.
 
-    :raises config.errors.UserError: where a phase would be left out.
+    :raises config.errors.UserError: if a phase would be skipped.
     """
     host = server.host
     state = (host.project_states() if host else {})[project.name]
@@ -198,7 +198,7 @@ def _tell(project: DesiredProject, here: Phase, journal: Mapping[str, Any]) -> N
     if journal.get("move"):
         move = journal["move"]
         pulumi.log.warn(
-            f"{project.name}: {move['from']} → {move['to']} was not finished (step {move['step']}): up goes on, or back"
+            f"{project.name}: {move['from']} → {move['to']} was interrupted in step {move['step']}: up completes it or rolls it back"
         )
     if here is project.phase:
         return

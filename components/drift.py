@@ -1,11 +1,10 @@
-"""Drift in Pulumi's own words: what was changed by hand becomes a change of resources in preview, and `up` undoes it.
+"""Shows drift in `pulumi preview` as changes of resources, and heals it in `pulumi up`.
 
-Pulumi compares the program with its own state, so it does not see what happened on the server. Its refresh does, with
-one request for each object and without what others added. Here the server is read with few LISTs when the program
-starts; each resource to be brought back gets an annotation that it did not have
-(:data:`flowmaster.heal.kept_fields.HEALED`), which Pulumi sees, and a hook that undoes the drift in one write just
-before the provider's own update: in place, or where the object is gone or differs in what cannot be changed, by making
-it again. Where there is no drift, nothing happens.
+Pulumi compares the program with its own state, so it does not see changes on the server. `pulumi refresh` does, with
+one request for each object, and it ignores fields that others added. Instead, the program reads the server with few
+LISTs when it starts. Each resource with drift gets a new annotation (:data:`flowmaster.heal.kept_fields.HEALED`), which
+Pulumi sees as a change, and a hook. The hook heals the object in one write just before the provider's own update: in
+place, or by recreating it if it is gone or an immutable field differs. Without drift, nothing happens.
 """
 
 from __future__ import annotations
@@ -50,28 +49,28 @@ _THREADS = ThreadPoolExecutor(8, thread_name_prefix="hook")
 
 @dataclass
 class Server:
-    """The server as it was when the program started, and what is to be undone."""
+    """The server as read when the program started, and the plan for its drift."""
 
     settings: Settings
     report: engine.Report
     plan: Plan
     before: last_applied.Applied
     adopted: frozenset[ObjectRef] = frozenset()
-    """What is there already and will be taken over."""
+    """Live objects that will be adopted."""
     copied: Mapping[ObjectRef, list[str]] = field(default_factory=dict)
     """Objects with annotations that hold a copy of them, and these."""
     proofs: Sequence[Proof] = ()
-    """Whether those that are taken over, and have pods or an address, stay as they are."""
+    """Proofs that adopted objects with pods or an address do not change."""
     ill: Mapping[str, Body] = field(default_factory=dict)
-    """The Deployments, as they were, whose pods did not run already before."""
+    """The live Deployments, by name, that were already unhealthy."""
     host: HostSource | None = None
-    """The look at the machine itself, where the stack has anything on it."""
+    """The read of the host, if the stack has anything there."""
     _resources: dict[ObjectRef, pulumi.Resource] = field(default_factory=dict)
     _hook: pulumi.ResourceHook | None = None
     _takeover: pulumi.ResourceHook | None = None
 
     def heal_drift(self) -> None:
-        """Make every resource registered from now on show, and undo, the drift of its object."""
+        """Make every resource registered from now on show and heal the drift of its object."""
         if not self.plan.empty:
             self._hook = pulumi.ResourceHook("undo-drift", self._undo)
         if self.adopted or self.copied:
@@ -79,10 +78,7 @@ class Server:
         pulumi.runtime.register_stack_transformation(self._transform)
 
     def report_findings(self) -> None:
-        """Show the findings, a line each, with the resources that they are about.
-
-        What the program changed is left out where Pulumi shows that itself.
-        """
+        """Log each finding as a warning of its resource, except pending changes, which Pulumi shows itself."""
         report_adoptions(self.adopted, self.report.findings, self.proofs, self._resources)
         for finding in self.report.findings:
             if finding.cls is FindingClass.PENDING and not self.plan.covers(finding):
@@ -121,11 +117,11 @@ class Server:
         return ref in self.plan.steps or (ref.kind == "Namespace" and bool(self.plan.deletions))
 
     def _mark(self, ref: ObjectRef) -> str | None:
-        """A new annotation where there is something to undo; else the one that the last update wrote, if it did."""
+        """Return a new annotation if there is drift to heal, else that of the last update."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         step = self.plan.steps.get(ref)
         if step is not None and step.untried and pulumi.runtime.is_dry_run():
-            # Something unknown keeps the provider from trying the update out.
+            # An unknown value keeps the provider from a dry run of the update.
             return str(pulumi.runtime.rpc.UNKNOWN)
         if step is not None:
             return f"{now} {step.summary}"
@@ -155,15 +151,15 @@ class Server:
 
 
 async def _aside(work: Callable[..., None], *arguments: object) -> None:
-    """Run a hook's work in a thread of its own: Pulumi's registrations hold the loop's while they wait for the hook."""
+    """Run a hook in its own threads: Pulumi's registrations occupy those of the loop while they wait for the hook."""
     await asyncio.get_running_loop().run_in_executor(_THREADS, work, *arguments)
 
 
 def read_server(settings: Settings) -> Server:
-    """Read the server, refuse to go on where an update could not succeed, and plan what is to be undone.
+    """Read the server, check that an update can succeed, and plan how to heal drift.
 
-    :raises UserError: where the API server cannot be reached or is another one than the stack's, an image is not in
-        the registry, or an update was approved that is not this one any more.
+    :raises UserError: if the API server is unreachable or not the stack's, an image is missing in the registry, or
+        the findings differ from the approved ones.
     """
     from flowmaster.render.manifests import manifests
 
@@ -174,7 +170,7 @@ def read_server(settings: Settings) -> Server:
         if live.unreachable:
             raise UnreachableError(
                 live.unreachable,
-                "what runs there cannot be told, so nothing is planned and nothing is changed",
+                "the state of the server is unknown, so nothing is planned or changed",
                 "check that the server is up, and that KUBECONFIG names its address (`kubectl get --raw /readyz`)",
             )
         _refuse_ending(live)
@@ -187,9 +183,9 @@ def read_server(settings: Settings) -> Server:
 def compare(
     settings: Settings, api: Api, live: reader.LiveState, declared: list[Body], host: HostSource | None = None
 ) -> Server:
-    """The server's report and plan from what was read of it.
+    """Build report and plan from a live state.
 
-    :raises HostKeyError: where whoever answers over SSH is not the server.
+    :raises HostKeyError: if another machine answers over SSH.
     """
     from config.load import PROJECT, ROOT
 
@@ -215,14 +211,14 @@ def _refuse_ending(live: reader.LiveState) -> None:
     body = live.objects.get(ObjectRef("Namespace", "", live.namespace)) or {}
     if (body.get("status") or {}).get("phase") == "Terminating":
         raise UserError(
-            f"the namespace {live.namespace} is being deleted on the server, with all that is in it",
-            "nothing can be made in it until that is over, so nothing was changed",
+            f"the namespace {live.namespace} is being deleted on the server, with everything in it",
+            "nothing can be created in it until then; nothing was changed",
             f"wait for it (`kubectl wait --for=delete namespace/{live.namespace}`), then run this again",
         )
 
 
 def _images(live: reader.LiveState) -> set[str]:
-    """The images that Deployments run by now: those were there, and drift tells if one is gone."""
+    """Return the images of live Deployments, which need no check: drift detection reports missing ones."""
     return {
         container["image"]
         for _, body in live.of("Deployment")
@@ -235,7 +231,7 @@ def _reference(args: pulumi.ResourceTransformationArgs) -> ObjectRef | None:
     if not args.type_.startswith("kubernetes:") or not isinstance(metadata, Mapping):
         return None
     if "namespace" not in metadata and args.type_.rpartition(":")[2] in UNREAD:
-        # made with a compose project, on the node, and not looked at
+        # created with a compose project, outside the namespace, and not compared
         return None
     return _named(args.type_, args.props)
 

@@ -1,4 +1,4 @@
-"""A name inside the namespace for a host outside of it."""
+"""An ExternalName service: a name in the namespace for an external host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FlowMaster as a whole: its namespace, its services and the hosts they depend on."""
+"""The namespace, the services, and the external hosts that they depend on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowmaster.render.ineffective_fields import ineffective_fields
 
 
 class FlowMaster(Component):
-    """Everything of FlowMaster that lives in the cluster."""
+    """All objects of FlowMaster in the cluster."""
 
     space: SharedSpace
     services: Mapping[str, Microservice]
@@ -50,7 +50,7 @@ class FlowMaster(Component):
         }
         for service, made in self.services.items():
             if without_effect := ineffective_fields(settings, service):
-                pulumi.log.warn(f"{service}: {', '.join(without_effect)} without effect: its override says it", made)
+                pulumi.log.warn(f"{service}: {', '.join(without_effect)} without effect: the override sets it", made)
         self.register_outputs({"services": len(self.services)})
 
     @property
@@ -60,10 +60,10 @@ class FlowMaster(Component):
 
     @property
     def versions(self) -> dict[str, str]:
-        """The image reference by service."""
+        """Image references by service."""
         return {name: service.image for name, service in self.services.items()}
 
     @property
     def hosts(self) -> dict[str, str]:
-        """What each ExternalName service stands for."""
+        """The host behind each ExternalName service."""
         return {name: service.host for name, service in self.external_services.items()}

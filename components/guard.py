@@ -1,4 +1,4 @@
-"""What this project must never touch, watched over: Plane beside it on the server, and everything not its own."""
+"""Protects what is not part of this project: Plane on the same server, other namespaces, undeclared objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNTOUCHED = "Plane's containers are as they were before the update"
 
 
 def refuse_foreign_resources(settings: Settings) -> None:
-    """Refuse every resource, registered from now on, that names what is not this project's."""
+    """Refuse every resource registered from now on that is not part of this project."""
 
     def check(args: pulumi.ResourceTransformationArgs) -> None:
         policy.check_resource(args.type_, args.name, args.props, settings.namespace)
@@ -26,9 +26,9 @@ def refuse_foreign_resources(settings: Settings) -> None:
 
 
 def plane_unchanged(settings: Settings, host: HostSource | None, after: Sequence[pulumi.Input[Any]]) -> Any:
-    """Resolves once all of `after` has, to a sentence; the update fails where a container of Plane is not the same.
+    """Check, once all of `after` have resolved, that Plane's containers are the same as when the program started.
 
-    What they were before is what was read when the program started. A preview changes nothing, so it asks nothing.
+    The update fails if one is not. A preview changes nothing, so it does not check.
     """
     if host is None or pulumi.runtime.is_dry_run():
         return UNTOUCHED
@@ -50,7 +50,7 @@ def _compare(settings: Settings, host: HostSource) -> None:
     if began is None:
         return
     before, after = host.state(), began.state()
-    # where Docker did not answer before, nothing is known to compare with; the report says that it did not
+    # if Docker did not answer before, there is nothing to compare with; the report says so
     lines = [] if before.containers_problem else changes(before.plane, after.plane)
     if lines:
         raise UserError(
@@ -61,8 +61,8 @@ def _compare(settings: Settings, host: HostSource) -> None:
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """What is not the same: containers that are gone, new, or were made or started again."""
+    """List containers that are gone, new, recreated or restarted."""
     lines = [f"{name} is gone" for name in before.keys() - after.keys()]
     lines += [f"{name} is new" for name in after.keys() - before.keys()]
-    lines += [f"{name} was started again" for name in before.keys() & after.keys() if before[name] != after[name]]
+    lines += [f"{name} was restarted" for name in before.keys() & after.keys() if before[name] != after[name]]
     return sorted(lines)

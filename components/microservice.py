@@ -19,16 +19,16 @@ _NAMES = frozenset({"apiVersion", "kind", "name", "namespace", "labels", "matchL
 
 @dataclass(frozen=True, kw_only=True)
 class MicroserviceArgs:
-    """The bodies of a service; no Service where its port is unknown."""
+    """The bodies of a service; without a Service if its port is unknown."""
 
     deployment: DeploymentBody
     service: ServiceBody | None
     sealed: frozenset[str] = field(default=frozenset(), repr=False)
-    """Values in the Deployment that are secrets: the state has them encrypted."""
+    """Secret values in the Deployment, which the state keeps encrypted."""
 
     @classmethod
     def of(cls, settings: Settings, name: str) -> MicroserviceArgs:
-        """From the service's entry in the catalogue and its release in the stack."""
+        """Build from the service's entry in the catalogue and its release in the stack."""
         return cls(
             deployment=microservice.deployment(settings, name),
             service=microservice.service(settings, name),
@@ -39,7 +39,7 @@ class MicroserviceArgs:
 
 
 class Microservice(Component):
-    """A Deployment and, where it listens, the Service before it."""
+    """A Deployment and, if it listens, its Service."""
 
     deployment: KubernetesObject
     service: KubernetesObject | None
@@ -62,7 +62,7 @@ class Microservice(Component):
 
 
 def _with_secrets(deployment: DeploymentBody, sealed: frozenset[str]) -> Mapping[str, Any]:
-    """The Deployment with the values that are sealed marked as secret for Pulumi, wherever they stand."""
+    """Return the Deployment with sealed values marked as secret for Pulumi."""
     if not sealed:
         return deployment
     return {**deployment, "spec": _marked(deployment["spec"], sealed)}
@@ -70,7 +70,7 @@ def _with_secrets(deployment: DeploymentBody, sealed: frozenset[str]) -> Mapping
 
 def _marked(node: Any, sealed: frozenset[str]) -> Any:
     if isinstance(node, dict):
-        # what something is called by is no secret, though it may read like one
+        # names are not secrets, even if they equal one
         return {key: value if key in _NAMES else _marked(value, sealed) for key, value in node.items()}
     if isinstance(node, list):
         return [_marked(part, sealed) for part in node]

@@ -1,4 +1,4 @@
-"""The namespace and what its services share: ConfigMaps and Secrets."""
+"""The namespace, with the ConfigMaps and Secrets that its services share."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""After each change of a site: `flowmaster nginx`, run by Pulumi's command provider.
+"""Runs `flowmaster nginx` after each change of a site, with Pulumi's command provider.
 
-It is an action and no state: nothing is read by it, and it runs again only when what is served changes. What must be
-seen to drift, and what is written, is :mod:`components.nginx_site`.
+It is an action without state, and runs again only if a site changes. :mod:`components.nginx_site` writes sites and
+detects their drift.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import pulumi
 from pulumi_command import local
 
 USED = ("create", "dir", "environment", "logging")
-"""Everything of the command provider that this project relies on; tests/contract holds every plugin to it."""
+"""The properties of the command provider that this project uses; tests/contract tests every plugin for them."""
 COMMAND = "${FLOWMASTER_PYTHON:-.venv/bin/python} -m flowmaster.cli.main nginx --stack {stack}"
 
 
 def nginx_check(
     name: str, stack: str, contents: Sequence[pulumi.Output[str]], opts: pulumi.ResourceOptions
 ) -> local.Command:
-    """The check, once all of these texts are served. No key is among its properties: it finds them as `up` does."""
+    """Return the check, run once all these texts are served. No key is among its properties; it finds them as `up` does."""
     served = pulumi.Output.all(*contents).apply(_revision)
     command: local.Command = local.Command(
         name,

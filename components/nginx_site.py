@@ -1,8 +1,8 @@
-"""One site of nginx as a resource that Pulumi can really read.
+"""A site of nginx as a dynamic resource that Pulumi can read.
 
-The provider's class lives here, in an importable module, so that the state refers to it by name; a later change of
-its code is then no change of the resource. How the server is reached comes from the stack and the environment at the
-time of the run: neither address nor key is among the resource's properties.
+The provider class is importable, so the state refers to it by name, and a change of its code is not a change of the
+resource. The access to the server comes from the stack and the environment of the run: neither address nor key is among
+the properties.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ class NginxSiteProvider(Provider):
     """Reads, writes and removes a site through :mod:`flowmaster.host.nginx`."""
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Keep what the stack says about the server."""
+        """Store the configuration of the server."""
         _Stack.host = configured(req, "host")
 
     def create(self, props: Props) -> CreateResult:
-        """Write the site; one that is there already and says the same is taken over as it is."""
+        """Write the site; adopt an existing one of the same meaning unchanged."""
         return CreateResult(props["site"], _made(props))
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """The site as it is on the server."""
+        """Read the site from the server."""
         from flowmaster.host import nginx, nginx_tree
 
         state = nginx.read(_Stack.access(), [id_])
         found = state.site(id_)
         if found is None:
-            # an empty id says that there is no such thing any more
+            # an empty id tells Pulumi that the resource is gone
             return ReadResult("", {})
         content = nginx_tree.readable(found.content or "")
         return ReadResult(id_, {**props, "site": id_, "content": content, "mode": found.mode})
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
-        """An update where the site is to say something else, or where something on the server is to be undone."""
+        """Update if the meaning of the site changes, or if the server has drift."""
         from flowmaster.host import nginx_tree
 
         old, new = _olds.get("content"), _news.get("content")
@@ -59,18 +59,18 @@ class NginxSiteProvider(Provider):
         )
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
-        """Write the site as it is to be."""
+        """Write the site."""
         return UpdateResult(_made(_news))
 
     def delete(self, _id: str, _props: Props) -> None:
-        """Take the site away. The file stays on the server as a backup."""
+        """Remove the site. The file stays on the server as a backup."""
         from flowmaster.host import nginx
 
         nginx.remove_site(_Stack.access(), _id)
 
 
 class _Stack:
-    """What the stack says about the server: known to the provider's process alone, never part of its state."""
+    """Configuration of the server. It exists in the provider's process only, never in the state."""
 
     host: Props = {}  # noqa: RUF012  one for the whole process
 
@@ -89,7 +89,7 @@ def _made(props: Props) -> Props:
     with Session(_Stack.access()) as server:
         found = nginx.read(server, [name]).site(name)
         live = found.content if found is not None else None
-        # what says the same in other words stays as it is
+        # a file of the same meaning is not rewritten
         kept = live if live is not None and nginx_tree.same(live, content) else content
         expected = found.sha256 if found is not None else None
         outcome = nginx.write_site(server, name, kept, props["checks"], mode=props["mode"], expected=expected)
@@ -99,7 +99,7 @@ def _made(props: Props) -> Props:
 
 
 class NginxSite(Resource, module="flowmaster", name="NginxSite"):
-    """A file of nginx's sites-enabled, and nginx running it."""
+    """A file in nginx's sites-enabled that nginx has loaded."""
 
     site: pulumi.Output[str]
     content: pulumi.Output[str]
@@ -115,6 +115,6 @@ class NginxSite(Resource, module="flowmaster", name="NginxSite"):
         provider: NginxSiteProvider | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """`drift` is what an update undoes on the server, a line each; nothing of it is kept where there is none."""
+        """`drift` lists what an update heals on the server; it is empty without drift."""
         props = {"site": name, "content": content, "checks": checks, "drift": drift, "mode": mode}
         super().__init__(provider or NginxSiteProvider(), name, props, opts)

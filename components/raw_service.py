@@ -1,4 +1,4 @@
-"""A Kubernetes Service that belongs to no single Deployment."""
+"""A Kubernetes Service that does not belong to a single Deployment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RawServiceArgs:
 
 
 class RawService(Component):
-    """A Service as it was found: headless, with hand-made endpoints, or before several Deployments."""
+    """A Service given as a manifest: headless, with manual endpoints, or for several Deployments."""
 
     service: KubernetesObject
 

@@ -1,4 +1,4 @@
-"""The way in from outside: nginx on the server, before the services of the cluster."""
+"""The reverse proxy: nginx on the server, in front of the services in the cluster."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from flowmaster.render import nginx
 from flowmaster.report.values import declared, on_server
 
 _SOME_ADDRESS = "192.0.2.1:80"
-"""One that stands for any other: it is for documentation alone (RFC 5737)."""
+"""A placeholder, reserved for documentation (RFC 5737)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReverseProxyArgs:
-    """The sites, the addresses their locations lead to, and what of them is to be brought back."""
+    """The sites, the addresses of the services behind them, and their drift."""
 
     stack: str
     sites: Mapping[str, Site]
     addresses: Mapping[str, pulumi.Input[str]]
     """``CLUSTERIP:PORT`` by service."""
     asleep: frozenset[str] = frozenset()
-    """Services that run at no replicas: nobody answers there."""
+    """Services with 0 replicas, which do not answer."""
     drift: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """By site: what on the server differs, a line each."""
+    """Drift by site, a line each."""
 
 
 class ReverseProxy(Component):
-    """The sites of nginx, rendered from the Services' live addresses."""
+    """The sites of nginx, rendered with the live addresses of Services."""
 
     sites: Mapping[str, NginxSite]
 
     def __init__(self, name: str, args: ReverseProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         for file, entry in args.sites.items():
-            # before any address is known: a preview refuses what an update would
+            # checked before addresses are known, so that a preview refuses what an update would
             policy.check_site(file, nginx.site_text(entry, dict.fromkeys(services(entry), _SOME_ADDRESS)))
         super().__init__(name, opts)
         self.sites = {site: self._site(site, entry, args) for site, entry in args.sites.items()}
@@ -60,7 +60,7 @@ class ReverseProxy(Component):
 
     @property
     def contents(self) -> list[pulumi.Output[str]]:
-        """The text of each site, known once it is served."""
+        """The text of each site; resolves once the site is served."""
         return [site.content for site in self.sites.values()]
 
     def _site(self, name: str, site: Site, args: ReverseProxyArgs) -> NginxSite:
@@ -71,7 +71,7 @@ class ReverseProxy(Component):
 
 
 def services(site: Site) -> list[str]:
-    """The services that a site leads to."""
+    """Return the services behind a site."""
     return sorted({entry.service for entry in site.locations.values() if entry.service})
 
 
@@ -82,13 +82,11 @@ def reverse_proxy(
     host: HostSource | None = None,
     ill: Mapping[str, Any] = {},
 ) -> ReverseProxy:
-    """The reverse proxy of the stack; without sites where the stack says nothing about one.
+    """Create the reverse proxy of the stack; without sites if the stack declares none.
 
-    What the report says of its sites shows as a change of them, and the update undoes it. `host` knows the addresses
-    that Services have now; Pulumi knows those that they had when it last wrote them.
-
-    nginx is written once the services behind it run, so that it never leads to where nobody answers yet. Those that
-    did not run already before the update (`ill`, see :func:`components.rollout.ready`) are not waited for.
+    Drift of a site shows as a change of its resource. `host` has the live addresses of Services; Pulumi has those of
+    the last update. Sites are written once the services behind them are ready, except those that were already unhealthy
+    before the update (`ill`, see :func:`components.rollout.rollout`).
     """
     proxy = settings.stack.reverse_proxy
     if proxy is None:
@@ -102,12 +100,12 @@ def reverse_proxy(
         asleep=asleep,
         drift=_to_undo(report, list(proxy.sites)),
     )
-    # what was taken over from a live server is protected against deletion
+    # an adopted stack is protected against deletion
     return ReverseProxy("nginx", args, pulumi.ResourceOptions(protect=settings.stack.adopted is not None or None))
 
 
 def _to_undo(report: Report, sites: Sequence[str]) -> dict[str, list[str]]:
-    """By site, a line for each finding that an update undoes. What is about nginx as a whole is the first site's."""
+    """Return, by site, a line for each finding that the update heals; the first site gets those about nginx itself."""
     found: dict[str, list[str]] = {}
     for finding in report.findings:
         ours = finding.object.kind == "Nginx" or (finding.object.kind == "NginxSite" and finding.object.name in sites)
@@ -122,11 +120,11 @@ def _to_undo(report: Report, sites: Sequence[str]) -> dict[str, list[str]]:
 def _address(
     settings: Settings, flowmaster: FlowMaster, name: str, host: HostSource | None, ill: Any
 ) -> pulumi.Output[str] | str:
-    """The service's address: in a preview as it is now, in an update as it is once its pods are ready."""
+    """Return the service's address: in a preview the current one, in an update the one once its pods are ready."""
     service = flowmaster.services[name]
     if service.address is None:
         raise ConfigError(
-            f"a location of nginx leads to {name}, whose port nobody knows", "it has no Service", "give it a port"
+            f"a location of nginx points to {name}, whose port is unknown", "it has no Service", "set its port"
         )
     if pulumi.runtime.is_dry_run():
         now, pinned = (host.addresses if host else {}).get(name), settings.release(name).cluster_ip
@@ -140,7 +138,7 @@ def _address(
 
 
 def _live(settings: Settings, name: str, written: str, ill: Any) -> str:
-    """Wait for the service's pods, and read its address: it may have been made again since Pulumi wrote it."""
+    """Wait for the service's pods, then read its address: it may have been recreated since Pulumi wrote it."""
     from flowmaster.cluster.connection import connect
 
     with connect(settings.stack.cluster) as api:
@@ -153,4 +151,4 @@ def _live(settings: Settings, name: str, written: str, ill: Any) -> str:
 
 
 def _quietly(_: str) -> None:
-    """How far all services are is told once, elsewhere."""
+    """Ignore progress: :mod:`components.rollout` reports it."""

@@ -1,4 +1,4 @@
-"""Waiting, at the end of an update, until every service runs as declared."""
+"""Waits at the end of an update until every service is rolled out."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from flowmaster.render import namespace
 
 
 def rollout(settings: Settings, flowmaster: FlowMaster, ill: Mapping[str, Any] = {}) -> pulumi.Output[str]:
-    """Resolves to a sentence once every service, and every workload that stands as a manifest, runs as declared.
+    """Wait until every service, and every workload declared as a manifest, is rolled out; the output is a summary.
 
-    The update fails otherwise, with the reasons. In a preview nothing was applied, so nothing is waited for.
+    The update fails with the reasons otherwise. A preview does not wait.
 
-    :param ill: the Deployments, as they were, whose pods did not run already before the update: of those that it did
-        not touch, a warning tells.
+    :param ill: live Deployments, by name, that were already unhealthy before the update. If the update did not touch
+        them, they cause a warning only.
     """
     workloads: dict[str, KubernetesObject] = {name: service.deployment for name, service in flowmaster.services.items()}
     for where, body in settings.objects.items():
         ref = reference(dict(body), settings.namespace)
         if ref.kind in WORKLOADS and ref.namespace == settings.namespace:
             workloads[workload(ref)] = flowmaster.objects[where].object
-    # only the names: Output.all() walks through all that it is given, and metadata has a long record of who wrote what
+    # names only: Output.all() walks through its values, and metadata has long managedFields
     applied = [made.metadata["name"] for made in workloads.values()]
     expected = {name: settings.release(name).replicas for name in flowmaster.services}
     sentence = (
@@ -48,7 +48,7 @@ def rollout(settings: Settings, flowmaster: FlowMaster, ill: Mapping[str, Any] =
         except RolloutError as err:
             for name, text in err.others.items():
                 pulumi.log.error(text, workloads[name])
-            # The messages go out in tasks of their own, and the program ends with the error.
+            # The messages are sent by other tasks; the error ends the program.
             await asyncio.sleep(POLL_SECONDS)
             raise pulumi.RunError(str(err)) from None
         except UserError as err:
@@ -67,7 +67,7 @@ def _wait(settings: Settings, services: Mapping[str, Any]) -> list[Rollout]:
 
         def get(path: str, parameters: Mapping[str, Any]) -> Any:
             answer = api.get(path, parameters)
-            # What a container prints before it ends may well be the password that was refused.
+            # The last output of a container may contain a rejected password.
             return masker.text(answer) if isinstance(answer, str) else answer
 
         timeout = settings.stack.cluster.rollout_timeout

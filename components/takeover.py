@@ -1,4 +1,4 @@
-"""What an update takes over, in a preview."""
+"""Shows in a preview what an update adopts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def report_adoptions(
     proofs: Iterable[Proof],
     resources: dict[ObjectRef, pulumi.Resource],
 ) -> None:
-    """Show what is taken over, and which of it changes by that.
+    """Log the objects that are adopted, and those that change by it.
 
-    :param proofs: of the objects among them that have pods or an address.
+    :param proofs: proofs of the adopted objects with pods or an address.
     """
     changes: dict[ObjectRef, list[str]] = {}
     for finding in findings:
@@ -33,7 +33,7 @@ def report_adoptions(
         if ref in changes:
             pulumi.log.warn(f"adopt: {ref} is taken over, and {_words(changes[ref], proved.get(ref))}", resource)
         elif resource is not None:
-            pulumi.log.info("adopt: taken over as it is", resource, ephemeral=True)
+            pulumi.log.info("adopt: adopted unchanged", resource, ephemeral=True)
     if adopted:
         pulumi.log.info(_sentence(len(adopted), len(changes), [p.ref.name for p in proved.values() if p.restarts]))
 

@@ -1,7 +1,6 @@
-"""Waiting until Kubernetes knows a volume, before the claim that names it is made.
+"""Waits until Kubernetes has seen a PersistentVolume before its claim is created.
 
-A claim that is seen first is looked at again only when the controller goes through all of them, every 15 s, and its
-pods wait for that.
+If the controller sees the claim first, it retries only in its resync, every 15 s, and the pods wait for it.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from flowmaster.cluster.connection import Target, connect
 from flowmaster.cluster.errors import ApiError
 
 PATIENCE = 10.0
-"""Seconds. A claim that is made too early is bound late, and nothing worse."""
+"""Seconds. After that the claim is created anyway; it may be bound late."""
 _POLL_SECONDS = 0.1
 
 
 def wait_until_known(cluster: Target, name: str) -> None:
-    """Wait until the controller has seen a PersistentVolume; not for long, and not where it may not be read."""
+    """Wait until the controller has seen a PersistentVolume, 10 s at most; not at all without permission to read it."""
     with connect(cluster) as api:
         _wait(api.get, name)
 

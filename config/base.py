@@ -5,7 +5,7 @@ from pydantic.alias_generators import to_camel
 
 
 class Model(BaseModel):
-    """A value read from configuration: immutable, and refusing what it does not know.
+    """A configuration value: immutable, and unknown keys are errors.
 
     Keys are written in camelCase, as in every Kubernetes manifest; attributes are in snake_case.
     """

@@ -1,4 +1,4 @@
-"""Stack configuration with its secrets decrypted, by Pulumi itself."""
+"""Decrypts the stack's configuration, with Pulumi."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from config.errors import ConfigError
 
 
 def decrypted(stack: str, root: Path) -> dict[str, Any]:
-    """The stack's configuration values in the clear, by full key.
+    """Return the stack's configuration values in the clear, by full key.
 
     :raises ConfigError: where Pulumi is missing or cannot decrypt them, in its own words.
     """

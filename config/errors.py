@@ -1,4 +1,4 @@
-"""The one kind of error a person sees: at most three lines that name the value and the remedy."""
+"""Errors shown to users: at most three lines (found, breaks, remedy)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_LINES = 3
 
 
 class UserError(Exception):
-    """Something the person at the keyboard can put right.
+    """An error that the user can fix.
 
     ``found`` says what is wrong and names the value, ``breaks`` what it would break or what is allowed instead,
     ``remedy`` what to do. Shown as one line each, never with a traceback.
@@ -27,19 +27,19 @@ class UserError(Exception):
 
 
 class ConfigError(UserError, ValueError):
-    """The stack configuration or the catalogue is not usable."""
+    """The stack's configuration or the catalogue is invalid."""
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """``" (did you mean x?)"`` for the nearest known word, or nothing."""
+    """Return ``" (did you mean x?)"`` for the closest known word, or an empty string."""
     match = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {match[0]!r}?)" if match else ""
 
 
 def from_validation(error: ValidationError, model: type[BaseModel], source: str) -> ConfigError:
-    """The most telling problem of a pydantic error as three lines, saying how many more there are."""
+    """Convert a pydantic error to three lines: the most specific problem, and the number of others."""
     problems = error.errors(include_url=False)
-    # A misspelt key is two problems, and the missing one says less.
+    # A misspelt key causes two problems; the missing key is the less specific one.
     first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     location = _dotted(first["loc"])
@@ -65,14 +65,14 @@ def from_validation(error: ValidationError, model: type[BaseModel], source: str)
 
 
 def known_keys(model: type[BaseModel], path: Sequence[int | str]) -> set[str]:
-    """The keys that the model at ``path`` below ``model`` allows; empty where the path leads to no model."""
+    """Return the keys allowed by the model at ``path`` below ``model``; empty if there is no model."""
     found: set[type[BaseModel]] = {model}
     for step in path:
         below: set[type[BaseModel]] = set()
         for candidate in found:
             matching = [f for name, f in candidate.model_fields.items() if step in (f.alias, name)]
             below |= {m for field in matching for m in _models_in(field.annotation)}
-        # a step that is no field is the key of a mapping or the index of a list: the models stay the same
+        # a step that is not a field is a key of a mapping or an index of a list: the models stay the same
         found = below or found
     return {field.alias or name for candidate in found for name, field in candidate.model_fields.items()}
 

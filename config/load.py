@@ -1,4 +1,4 @@
-"""Reading the configuration: the one place where text becomes models."""
+"""Loads the configuration into models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def validate(model: type[M], data: object, source: str) -> M:
-    """``data`` as a model.
+    """Validate ``data`` as a model.
 
     :raises ConfigError: at most three lines that name the key, the value and the remedy.
     """
@@ -45,7 +45,7 @@ def validate(model: type[M], data: object, source: str) -> M:
 
 
 def settings(stack_name: str, values: Mapping[str, Any], source: str, root: Path = ROOT) -> Settings:
-    """Settings from the stack's values (keys without ``flowmaster:``) and the catalogue they name.
+    """Build the settings from the stack's values (keys without ``flowmaster:``) and their catalogue.
 
     :raises ConfigError: where anything in them is not usable.
     """
@@ -58,22 +58,22 @@ def settings(stack_name: str, values: Mapping[str, Any], source: str, root: Path
 
 
 def catalogue_path(stack: Stack, root: Path = ROOT) -> Path:
-    """The catalogue in force: ``FLOWMASTER_CATALOGUE``, else the one that the stack names."""
+    """Return the catalogue's path: ``FLOWMASTER_CATALOGUE``, else that of the stack."""
     return catalogue_file(stack.catalogue, root)
 
 
 def catalogue_file(named: str | None, root: Path = ROOT) -> Path:
-    """The catalogue in force where the stack names that one, or none."""
+    """Return the catalogue's path for a value of the stack's `catalogue`; None is the default."""
     return root / os.environ.get(CATALOGUE_VARIABLE, named or str(Stack.model_fields["catalogue"].default))
 
 
 def stack_path(stack_name: str, root: Path = ROOT) -> Path:
-    """The stack's configuration file in force: the one that Pulumi is told to use, else ``Pulumi.STACK.yaml``."""
+    """Return the stack's file: that of Pulumi's ``--config-file``, else ``Pulumi.STACK.yaml``."""
     return root / os.environ.get(CONFIG_FILE_VARIABLE, f"Pulumi.{stack_name}.yaml")
 
 
 def from_file(stack_name: str, root: Path = ROOT) -> Settings:
-    """Settings of a stack read from its file, for the command line.
+    """Load the settings of a stack from its file, for the command line.
 
     :raises ConfigError: where there is no such stack, its file is unusable, or its secrets cannot be decrypted.
     """

@@ -67,7 +67,7 @@ def _check_unique(found: Mapping[str, Body]) -> None:
         if key in seen:
             raise ConfigError(
                 f"objects: {body['kind']}/{metadata['name']} stands in {seen[key]} and in {where}",
-                "only one of the two would count",
+                "only one of them would be used",
                 "remove one of them",
             )
         seen[key] = where

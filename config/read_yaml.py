@@ -21,8 +21,8 @@ def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
         line = key_node.start_mark.line + 1
         if key in seen:
             raise ConfigError(
-                f"{node.start_mark.name}: {key!r} is given twice, in lines {seen[key]} and {line}",
-                "only one of the two would count",
+                f"{node.start_mark.name}: {key!r} occurs twice, in lines {seen[key]} and {line}",
+                "only one of them would be used",
                 "remove or rename one of them",
             )
         seen[key] = line

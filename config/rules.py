@@ -1,4 +1,4 @@
-"""Rules: which findings are ignored, only reported, or healed by the next `up`."""
+"""Rules decide which findings are ignored, reported, or healed by the next `up`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flowmaster.compare.finding import Action, Finding, FindingClass
 from flowmaster.compare.path import covers
 
 RELOAD = "reload"
-"""A finding's condition: what runs is older than the file it was read from, and reading that anew is all it takes."""
+"""Condition: nginx runs an older version of the file, and a reload is enough."""
 Condition = Literal["autoscaled", "irreplaceable", "reload"]
 Classes = Annotated[
     tuple[FindingClass, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
@@ -21,28 +21,28 @@ Classes = Annotated[
 
 
 class Rule(Model):
-    """Findings that match everything given here get this action. What is left out matches anything.
+    """The action for findings that match all given keys. A key that is left out matches anything.
 
-    `*` stands for any text, in `path` for anything within one step and `**` for any number of steps. A path means
-    the field and all that is within it; an empty path means whole objects alone.
+    `*` matches any text; in `path`, `*` matches within one step and `**` any number of steps. A path matches the field
+    and everything below it; an empty path matches whole objects only.
     """
 
     kind: str = "*"
     name: str = "*"
     path: str | None = None
     manager: str | None = None
-    """Who set the live value, as `kubectl get --show-managed-fields` names it. A rule that names one never matches
-    where nobody is known, which is so for whatever was removed."""
+    """The field manager that set the live value, as in `kubectl get --show-managed-fields`. A rule with a manager never
+    matches a finding without one, such as a removed field."""
     cls: Annotated[Classes, Field(alias="class")] = ()
     when: Condition | None = None
-    """`autoscaled`: an autoscaler aims at the object, and the live value lies within its bounds. `irreplaceable`: the
-    field could only be set back by making an object again that holds data. `reload`: nginx has not read a site of this
-    project since it was changed."""
+    """`autoscaled`: the object has an autoscaler, and the live value is within its bounds. `irreplaceable`: the field
+    could only be set back by recreating an object that holds data. `reload`: nginx has not loaded a site of this project
+    since its file changed."""
     action: Action
     why: str = ""
 
     def matches(self, finding: Finding) -> bool:
-        """Whether this rule is about the finding."""
+        """Return whether this rule matches a finding."""
         return (
             (not self.cls or finding.cls in self.cls)
             and fnmatchcase(finding.object.kind, self.kind)
@@ -62,7 +62,7 @@ def _ignore(why: str, **what: object) -> Rule:
 
 
 CONTROLLERS = ("kube-controller-manager", "k3s", "cloud-controller-manager", "kube-scheduler", "kubelet")
-"""The managers that are Kubernetes itself; K3s is all of them in one."""
+"""Field managers of Kubernetes itself; in K3s they are one."""
 
 DEFAULTS: tuple[Rule, ...] = (
     _ignore("an autoscaler sets the number of replicas", path="spec.replicas", when="autoscaled"),
@@ -77,22 +77,22 @@ DEFAULTS: tuple[Rule, ...] = (
         for path in ("metadata.annotations", "metadata.labels")
         for manager in CONTROLLERS
     ),
-    # taken away, what its controller made for the object elsewhere (a load balancer, a volume) would be left behind
-    _ignore("a controller tidies up before the object goes", path="metadata.finalizers", **{"class": "foreign"}),
-    _ignore("who owns an object is between controllers", path="metadata.ownerReferences", **{"class": "foreign"}),
+    # without the finalizer, what a controller created for the object (a load balancer, a volume) would be orphaned
+    _ignore("a controller cleans up before the object is deleted", path="metadata.finalizers", **{"class": "foreign"}),
+    _ignore("controllers manage the owners of objects", path="metadata.ownerReferences", **{"class": "foreign"}),
     _ignore(
         "Kubernetes labels the pods of a Job",
         kind="Job",
         path="spec.template.metadata.labels",
         **{"class": "foreign"},
     ),
-    Rule(when="irreplaceable", action=Action.REPORT, why="made again, what it holds could be lost"),
+    Rule(when="irreplaceable", action=Action.REPORT, why="recreating it could lose its data"),
 )
-"""What a healthy server does by itself; a rule of the stack comes before these."""
+"""Built-in rules for changes that a healthy cluster makes itself. Rules of the stack take precedence."""
 
 
 def default_action(finding: Finding) -> Action:
-    """What is done about findings that no rule is about."""
+    """Return the action for findings that no rule matches."""
     match finding.cls:
         case FindingClass.DRIFT | FindingClass.CONFLICT | FindingClass.PENDING:
             return Action.HEAL
@@ -108,9 +108,9 @@ _CHANGEABLE = frozenset({FindingClass.DRIFT, FindingClass.CONFLICT, FindingClass
 
 
 def decide(finding: Finding, rules: Sequence[Rule] = ()) -> Action:
-    """The action of the first rule that matches: those given, then the defaults, then by class.
+    """Return the action of the first matching rule: given rules first, then built-in ones, then the class's default.
 
-    Only differences can be healed, and what a reload settles: a rule that would heal ill health reports it.
+    Only differences, and what a reload fixes, can be healed. A rule that would heal another finding reports it.
     """
     action = next((rule.action for rule in (*rules, *DEFAULTS) if rule.matches(finding)), default_action(finding))
     can_heal = finding.cls in _CHANGEABLE or RELOAD in finding.conditions
@@ -118,5 +118,5 @@ def decide(finding: Finding, rules: Sequence[Rule] = ()) -> Action:
 
 
 def apply_rules(findings: Iterable[Finding], rules: Sequence[Rule] = ()) -> list[Finding]:
-    """All findings with what is to be done about them."""
+    """Return the findings with their actions."""
     return [finding.with_action(decide(finding, rules)) for finding in findings]

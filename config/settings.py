@@ -1,4 +1,4 @@
-"""Stack and catalogue together, and what must hold between them."""
+"""Settings: stack and catalogue, checked against each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRET_VARIABLE = "FLOWMASTER_SECRET_"  # noqa: S105  the prefix of a name, not 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything the program is told, checked: the one argument that components and drift are made from."""
+    """The validated configuration, from which components and the desired state are built."""
 
     name: str
     """The stack's name."""
@@ -35,7 +35,7 @@ class Settings:
 
     @property
     def namespace(self) -> str:
-        """The namespace that the stack owns."""
+        """The stack's namespace."""
         return self.stack.cluster.namespace
 
     @property
@@ -44,22 +44,22 @@ class Settings:
         return self.catalogue.services
 
     def release(self, name: str) -> Release:
-        """At which tag, and how many times, a service runs here."""
+        """Return tag and replicas of a service in this stack."""
         return self.stack.services[name]
 
     def conventions(self, name: str) -> Conventions:
-        """The conventions in force for a service."""
+        """Return the conventions that apply to a service."""
         return self.services[name].conventions_over(self.catalogue.conventions)
 
     def image(self, name: str) -> str:
-        """The image reference of a service: repository and tag, pinned to a digest where one is given."""
+        """Return the image reference of a service: repository and tag, with the digest if there is one."""
         release = self.release(name)
         pin = f"@{release.digest}" if release.digest else ""
         tag = f":{release.tag}" if release.tag else ""
         return f"{self.catalogue.image_of(name)}{tag}{pin}"
 
     def secret_values(self, name: str) -> dict[str, str]:
-        """The values of one Secret, by key, in the clear: handle with care.
+        """Return the values of a Secret, by key, in the clear.
 
         :raises ConfigError: where a key has a value neither in the stack nor in the environment.
         """
@@ -80,7 +80,7 @@ class Settings:
         return values
 
     def sealed_value(self, service: str, variable: str) -> str:
-        """The value of a sealed variable, in the clear: handle with care.
+        """Return the value of a sealed variable, in the clear.
 
         :raises ConfigError: where the stack does not have it.
         """
@@ -94,7 +94,7 @@ class Settings:
         return value.get_secret_value()
 
     def gaps(self) -> Iterable[tuple[str, str]]:
-        """What the snapshot of the server left open and nobody has filled yet: (where, what)."""
+        """Yield open questions about the server: (where, what)."""
         for text in self.catalogue.gaps:
             yield "catalogue", text
         for name, service in self.services.items():
@@ -189,5 +189,5 @@ class Settings:
 
 
 def secret_variable(key: str) -> str:
-    """The environment variable that may hold a secret's value: ``FLOWMASTER_SECRET_`` and the key in capitals."""
+    """Return the environment variable for a secret's value: ``FLOWMASTER_SECRET_`` and the key in capitals."""
     return SECRET_VARIABLE + "".join(c if c.isalnum() else "_" for c in key).upper()

@@ -1,4 +1,4 @@
-"""Writing configuration files: whole or not at all, secrets encrypted by Pulumi."""
+"""Writes configuration files atomically, with secrets encrypted by Pulumi."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ def encrypt(path: Path, stack: str, root: Path, name: str, value: str) -> None:
 
 
 def replace_files(files: Mapping[Path, str]) -> None:
-    """Write all of the files, each at once: a reader, or a run that is killed, sees an old or a new one, never half.
-    They are all written, under other names, before the first one takes its place."""
+    """Replace all files, each atomically: readers, and killed runs, leave an old or a new file, never a partial one.
+
+    All are written under temporary names before the first one is replaced.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         written = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in files}
         number, current = 0, next(iter(files))

@@ -1,6 +1,6 @@
-"""Fields that are set and say nothing: the service's override, which is laid over what they make, has the last word.
+"""Finds fields of a service without effect, because the service's override replaces what they render.
 
-Found by trying: another value of such a field makes another body without the override, and the same one with it.
+A field has no effect if another value changes the body without the override, but not with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RESOURCES = Resources(limits={"cpu": "97m"})
 
 
 def ineffective_fields(settings: Settings, name: str) -> list[str]:
-    """The fields of a service's entry and release that are without effect, as they are written."""
+    """Return the fields of a service's entry and release that have no effect."""
     entry = settings.services[name]
     if not entry.override:
         return []
@@ -42,7 +42,7 @@ def ineffective_fields(settings: Settings, name: str) -> list[str]:
 
 
 def _entries(entry: Service) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each field of the entry that is set, with another value for it."""
+    """Yield each field set in the entry, with another value for it."""
     for field, value in _WORDS.items():
         if getattr(entry, field) is not None:
             yield _written(field), {field: value}
@@ -63,7 +63,7 @@ def _entries(entry: Service) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _releases(release: Release) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The same of the release."""
+    """Yield each field set in the release, with another value for it."""
     if release.tag:
         yield "tag", {"tag": _OTHER}
     if release.digest is not None:
@@ -79,7 +79,7 @@ def _written(field: str) -> str:
 
 
 def _alone(settings: Settings, name: str) -> Settings:
-    """Settings with one service only, so that trying costs no more the more services there are."""
+    """Return settings with one service, so that the cost does not depend on the number of services."""
     only = {"services": {name: settings.release(name)}, "reverse_proxy": None}
     return replace(
         settings,

@@ -1,4 +1,4 @@
-"""Every object that the program declares, as plain bodies: what `pulumi up` applies and what drift compares with."""
+"""All declared objects as plain bodies. `pulumi up` applies them, and drift detection compares with them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from flowmaster.render.kubernetes_types import Manifest
 
 
 def manifests(settings: Settings) -> list[Manifest]:
-    """All bodies, in the order in which they depend on each other.
+    """Return all bodies in the order of their dependencies.
 
-    :raises config.errors.ConfigError: where a secret has no value.
+    :raises config.errors.ConfigError: if a secret has no value.
     """
     catalogue = settings.catalogue
     services = (microservice.service(settings, name) for name in settings.services)

@@ -1,4 +1,4 @@
-"""Bodies of one service: its Deployment, and its Service where it listens."""
+"""Bodies of a service: its Deployment and, if it listens, its Service."""
 
 from __future__ import annotations
 
@@ -34,17 +34,16 @@ MEBIBYTE = Decimal(1024**2)
 
 
 def memory_limit(request: str) -> str:
-    """The memory limit for a request: twice as much, and at least 128Mi.
+    """Return the memory limit for a request: twice the request, at least 128Mi.
 
-    Twice, because the request is what a service used on one quiet morning; at least 128Mi, because the smallest
-    ones would else be killed by the first large answer they build.
+    The request is what a service used while idle; with less than 128Mi, building a large response would kill it.
     """
     twice = (2 * quantity_value(request) / MEBIBYTE).to_integral_value(ROUND_CEILING)
     return f"{max(twice, Decimal(128))}Mi"
 
 
 def deployment(settings: Settings, name: str) -> DeploymentBody:
-    """The Deployment of a service, override included."""
+    """Return the Deployment of a service, override applied."""
     entry, conventions = settings.services[name], settings.conventions(name)
     metadata = _metadata(settings, name)
     metadata["annotations"] = {**names.PROVIDER, **entry.annotations}
@@ -64,7 +63,7 @@ def deployment(settings: Settings, name: str) -> DeploymentBody:
 
 
 def _unsealed(settings: Settings, name: str, body: Any) -> Any:
-    """The body with the sealed values that its override names, `{$sealed: KEY}`, in their places."""
+    """Return the body with sealed values in place of the override's references `{$sealed: KEY}`."""
     if isinstance(body, dict):
         if set(body) == {SEALED}:
             return settings.sealed_value(name, str(body[SEALED]))
@@ -75,7 +74,7 @@ def _unsealed(settings: Settings, name: str, body: Any) -> Any:
 
 
 def service(settings: Settings, name: str) -> ServiceBody | None:
-    """The Service of a service, override included; None where nobody knows its port."""
+    """Return the Service of a service, override applied; None if its port is unknown."""
     entry = settings.services[name]
     ports = _service_ports(settings, name)
     if not ports or not entry.expose:
@@ -100,9 +99,9 @@ def service(settings: Settings, name: str) -> ServiceBody | None:
 
 
 def config_checksum(settings: Settings, name: str) -> str:
-    """Sixteen hexadecimal digits that change whenever a ConfigMap or Secret that the service reads does.
+    """Return a hash (16 hexadecimal digits) of the ConfigMaps and Secrets that the service reads.
 
-    Over whole objects, so that no single short secret can be guessed from it.
+    Whole objects are hashed together, so that no short secret can be guessed from it.
     """
     entry = settings.services[name]
     references = [*settings.catalogue.env_from_of(name), *entry.config_sources]
@@ -121,7 +120,7 @@ def config_checksum(settings: Settings, name: str) -> str:
 
 def _checksum_annotation(settings: Settings, name: str) -> dict[str, str]:
     checksum = config_checksum(settings, name)
-    # As long as the configuration is what it was when the service was taken over, its pods stay as they are.
+    # No annotation while the configuration is that of the adoption, so that pods are not rolled.
     if not checksum or checksum == settings.services[name].config_baseline:
         return {}
     return {names.CONFIG_CHECKSUM: checksum}
@@ -273,7 +272,7 @@ def _add_probes(container: Container, settings: Settings, name: str) -> None:
         if entry.probes.startup:
             container["startupProbe"] = _probe(entry.probes.startup, entry.port)
     elif entry.port is not None and settings.conventions(name).probes == "tcp":
-        # Ready quickly; restarted slowly: three minutes of silence, so that a slow answer is no death sentence.
+        # Readiness is checked often. A restart needs three minutes of failures, so that a slow service is not killed.
         container["readinessProbe"] = _probe(Probe(period=5, failures=3), entry.port)
         container["livenessProbe"] = _probe(Probe(initial_delay=15, period=20, failures=9), entry.port)
 

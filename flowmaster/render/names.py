@@ -1,4 +1,4 @@
-"""Every name and label that this program makes, in one place."""
+"""All names, labels and annotations that this program sets."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from config.settings import Settings
 PART_OF = "flowmaster"
 MANAGED_BY = "pulumi"
 FIELD_MANAGER = "flowmaster"
-"""Who owns the declared fields, in the objects' managedFields."""
+"""The field manager that owns declared fields."""
 PROVIDER = {
     "pulumi.com/deletionPropagationPolicy": "background",
     "pulumi.com/patchFieldManager": FIELD_MANAGER,
     "pulumi.com/patchForce": "true",
     "pulumi.com/skipAwait": "true",
 }
-"""What the Kubernetes provider is told about every object: take a declared field over from whoever changed it by
-hand instead of failing in the preview, and leave the waiting to :mod:`flowmaster.cluster.rollout`. Deleted is
-deleted at once: an object that lingers until its pods are gone could not be made again, and the provider, which
-watches it go, now and then misses the end and waits for ten minutes."""
+"""Annotations for the Kubernetes provider, on every object. Conflicting fields are taken over from other managers,
+instead of failing in the preview. :mod:`flowmaster.cluster.rollout` does the waiting. Deletion is in the background: an
+object that stays until its pods are gone could not be recreated, and the provider, which watches the deletion,
+sometimes misses its end and waits for ten minutes."""
 AWAITED = {key: value for key, value in PROVIDER.items() if key != "pulumi.com/skipAwait"}
-"""For the namespace, which ends last: a stack is destroyed once nothing of it is left."""
+"""The same for the namespace, whose deletion is awaited: a stack is destroyed once it is gone."""
 CONFIG_CHECKSUM = "checksum/config"
-"""The pod annotation that changes with the ConfigMaps and Secrets a service reads, so that its pods are rolled."""
+"""The pod annotation with the checksum of the ConfigMaps and Secrets that a service reads; a change rolls its pods."""
 
 
 def selector(settings: Settings, name: str) -> dict[str, str]:
-    """The labels by which a service's Deployment and Service find its pods. Kubernetes never lets them change."""
+    """Return the labels by which Deployment and Service select pods. They are immutable in Kubernetes."""
     own = settings.services[name].selector
     if own is not None:
         return dict(own)
@@ -37,14 +37,14 @@ def selector(settings: Settings, name: str) -> dict[str, str]:
 
 
 def object_labels(settings: Settings, name: str) -> dict[str, str]:
-    """The labels of a service's Deployment and Service themselves."""
+    """Return the labels of a service's Deployment and Service."""
     if settings.conventions(name).labels == "app":
         return {**selector(settings, name), **settings.services[name].labels}
     return {**_recommended(name), **settings.services[name].labels}
 
 
 def pod_labels(settings: Settings, name: str) -> dict[str, str]:
-    """The labels of a service's pods. No version among them: the image says it, and a label would say it twice."""
+    """Return the labels of a service's pods. The version is not among them, since the image has it."""
     own = {**selector(settings, name), **settings.services[name].pod_labels}
     if settings.conventions(name).labels == "app":
         return own
@@ -52,7 +52,7 @@ def pod_labels(settings: Settings, name: str) -> dict[str, str]:
 
 
 def shared_labels(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
-    """The labels of what belongs to no single service."""
+    """Return the labels of objects that do not belong to a single service."""
     if settings.catalogue.conventions.labels == "app":
         return dict(extra)
     return {"app.kubernetes.io/part-of": PART_OF, "app.kubernetes.io/managed-by": MANAGED_BY, **extra}

@@ -1,4 +1,4 @@
-"""Bodies of what belongs to the namespace as a whole: itself, ConfigMaps, Secrets, ExternalName services."""
+"""Bodies of the namespace, ConfigMaps, Secrets, ExternalName services and raw Services."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowmaster.render.kubernetes_types import ConfigMapBody, Metadata, Namespac
 
 
 def namespace(settings: Settings) -> NamespaceBody:
-    """The namespace that holds everything."""
+    """Return the namespace."""
     entry = settings.catalogue.namespace
     metadata: Metadata = {
         "name": settings.namespace,
@@ -24,7 +24,7 @@ def namespace(settings: Settings) -> NamespaceBody:
 
 
 def config_map(settings: Settings, name: str) -> ConfigMapBody:
-    """A ConfigMap of the catalogue."""
+    """Return a ConfigMap of the catalogue."""
     entry = settings.catalogue.config_maps[name]
     body: ConfigMapBody = {
         "apiVersion": "v1",
@@ -41,9 +41,9 @@ def config_map(settings: Settings, name: str) -> ConfigMapBody:
 
 
 def secret(settings: Settings, name: str) -> SecretBody:
-    """A Secret of the catalogue, its values in base64.
+    """Return a Secret of the catalogue, with values in base64.
 
-    :raises config.errors.ConfigError: where a key has no value.
+    :raises config.errors.ConfigError: if a key has no value.
     """
     entry = settings.catalogue.secrets[name]
     values = settings.secret_values(name)
@@ -53,7 +53,7 @@ def secret(settings: Settings, name: str) -> SecretBody:
         "metadata": _metadata(settings, name, dict(entry.labels), dict(entry.annotations)),
         "type": entry.type,
     }
-    # the server keeps nothing of an empty map, so that it would be a change with every update
+    # the server drops an empty map, which would show as a change in every update
     if values:
         body["data"] = {
             key: value if key in entry.binary_keys else base64.b64encode(value.encode()).decode()
@@ -65,7 +65,7 @@ def secret(settings: Settings, name: str) -> SecretBody:
 
 
 def external_service(settings: Settings, name: str) -> ServiceBody:
-    """A name inside the namespace for a host outside of it."""
+    """Return an ExternalName service of the catalogue."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -75,7 +75,7 @@ def external_service(settings: Settings, name: str) -> ServiceBody:
 
 
 def raw_service(settings: Settings, name: str) -> ServiceBody:
-    """A Service that belongs to no single Deployment, as the catalogue has it."""
+    """Return a raw Service of the catalogue."""
     entry = settings.catalogue.raw_services[name]
     metadata = entry.get("metadata", {})
     body = {

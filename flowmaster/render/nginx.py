@@ -1,4 +1,4 @@
-"""The text of nginx's sites: pure functions of the configuration and the Services' addresses."""
+"""Renders nginx sites from the configuration and the addresses of Services. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WEBSOCKET = {"Upgrade": "$http_upgrade", "Connection": '"upgrade"'}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A request, made on the server itself, that must be answered once the site is served."""
+    """A request, made on the server, that must be answered once the site is served."""
 
     path: str
     host: str
@@ -23,9 +23,9 @@ class Check:
 
 
 def site_text(site: Site, addresses: Mapping[str, str]) -> str:
-    """The whole file.
+    """Render the file of a site.
 
-    :param addresses: ``CLUSTERIP`` or ``CLUSTERIP:PORT`` by service, at least for the services that the site leads to.
+    :param addresses: ``CLUSTERIP`` or ``CLUSTERIP:PORT`` by service, at least for the services behind the site.
     """
     tls = site.tls
     blocks = []
@@ -39,13 +39,13 @@ def site_text(site: Site, addresses: Mapping[str, str]) -> str:
 
 
 def site_checks(site: Site, asleep: Collection[str] = ()) -> list[Check]:
-    """What to ask in order to see that every location answers, but for those of services that are asleep."""
+    """Return a check for every location, except for services with 0 replicas (`asleep`)."""
     return [check for check, location in location_checks(site) if location.service not in asleep]
 
 
 def location_checks(site: Site) -> list[tuple[Check, Location]]:
-    """What to ask for each location. Locations by a pattern have no path to ask for."""
-    # a name without a wildcard before one that is made up for one
+    """Return a check for each location. Locations with a pattern have no path to request."""
+    # names without a wildcard come first
     names = sorted(filter(example, site.server_names), key=lambda name: "*" in name)
     host = example(names[0]) if names else "localhost"
     tls = site.tls is not None
@@ -102,7 +102,7 @@ def _location(location: Location, addresses: Mapping[str, str]) -> Iterator[str]
 
 
 def target(location: Location, addresses: Mapping[str, str]) -> str:
-    """``HOST:PORT`` that a location leads to."""
+    """Return the ``HOST:PORT`` behind a location."""
     if location.upstream is not None or location.service is None:
         return location.upstream or ""
     address = addresses[location.service]

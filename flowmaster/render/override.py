@@ -1,4 +1,4 @@
-"""A service's override laid over its rendered body."""
+"""Applies a service's override to its rendered body."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ _KEYS = ("name", "mountPath", "containerPort", "port", "ip")
 
 
 def merge(body: Any, patch: Any) -> Any:
-    """``body`` with a JSON merge patch (RFC 7386) applied: ``null`` removes a key, mappings merge, all else replaces.
+    """Apply a JSON merge patch (RFC 7386): ``null`` removes a key, mappings merge, other values replace.
 
-    Beyond the RFC, lists whose items carry a name (``name``, ``mountPath``, ``containerPort``, ``port`` or ``ip``)
-    merge item by item; an item ``{name: x, $remove: true}`` removes its namesake, ``{name: x, $after: y}`` stands
-    behind the item ``y`` (``""``: before all others; with no such item, last), and ``{$replace: [...]}`` stands for a
-    list that is not to be merged.
+    Beyond the RFC, lists whose items have a key field (``name``, ``mountPath``, ``containerPort``, ``port`` or ``ip``)
+    merge item by item. An item ``{name: x, $remove: true}`` removes the item x; ``{name: x, $after: y}`` places it
+    after the item y (first for ``""``, last without such an item); ``{$replace: [...]}`` replaces the list.
     """
     if isinstance(patch, Mapping) and set(patch) == {REPLACE}:
         return patch[REPLACE]
@@ -61,6 +60,6 @@ def _reordered(by_key: dict[Any, Any], moving: Any, after: Any) -> dict[Any, Any
 
 
 def _without_directives(patch: list[Any]) -> list[Any]:
-    """A list that there is nothing to merge with."""
+    """Return a list of a patch without directives, for a body that has no such list."""
     items = (item for item in patch if not (isinstance(item, Mapping) and item.get(REMOVE)))
     return [{k: v for k, v in i.items() if k != AFTER} if isinstance(i, Mapping) and AFTER in i else i for i in items]
