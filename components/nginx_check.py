@@ -20,7 +20,7 @@ COMMAND = "${FLOWMASTER_PYTHON:-.venv/bin/python} -m flowmaster.cli.main nginx -
 def nginx_check(
     name: str, stack: str, contents: Sequence[pulumi.Output[str]], opts: pulumi.ResourceOptions
 ) -> local.Command:
-    """Return the check, run once all these texts are served. No key is among its properties; it finds them as `up` does."""
+    """Return the check, run once all these texts are served. None of its properties is a key."""
     served = pulumi.Output.all(*contents).apply(_revision)
     command: local.Command = local.Command(
         name,
