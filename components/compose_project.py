@@ -198,7 +198,8 @@ def _tell(project: DesiredProject, here: Phase, journal: Mapping[str, Any]) -> N
     if journal.get("move"):
         move = journal["move"]
         pulumi.log.warn(
-            f"{project.name}: {move['from']} → {move['to']} was interrupted in step {move['step']}: up completes or reverts it"
+            f"{project.name}: {move['from']} → {move['to']} was interrupted in step {move['step']}: "
+            "up completes it or rolls it back"
         )
     if here is project.phase:
         return

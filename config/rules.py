@@ -35,9 +35,9 @@ class Rule(Model):
     matches a finding without one, such as a removed field."""
     cls: Annotated[Classes, Field(alias="class")] = ()
     when: Condition | None = None
-    """`autoscaled`: the object has an autoscaler, and the live value is within its bounds. `irreplaceable`: the field
-    could only be set back by recreating an object that holds data. `reload`: nginx has not loaded a site of this project
-    since its file changed."""
+    """`autoscaled`: the object has an autoscaler, and the live value is within its bounds. `irreplaceable`: the
+    field could only be set back by recreating an object that holds data. `reload`: nginx has not loaded a site of
+    this project since its file changed."""
     action: Action
     why: str = ""
 

@@ -103,7 +103,7 @@ def test_a_name_given_twice_in_the_catalogue_is_refused(deployed: Clone, tmp_pat
     environment = deployed.altered(tmp_path)
     catalogue = tmp_path / "catalogue.yaml"
     catalogue.write_text(catalogue.read_text().replace("  frontend:\n", "  frontend:\n    port: 1\n  frontend:\n"))
-    says(refused(deployed, environment), "'frontend' is given twice, in lines", "remove or rename")
+    says(refused(deployed, environment), "'frontend' occurs twice, in lines", "remove or rename")
 
 
 def test_a_name_given_twice_in_the_stack_is_refused_by_pulumi_itself(deployed: Clone, tmp_path: Path) -> None:

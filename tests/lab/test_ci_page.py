@@ -66,7 +66,7 @@ def test_what_is_previewed_is_updated_and_nothing_else(server: Clone, pipeline: 
     versions = server.versions()
     refused = job(server, pipeline, "update")
     assert refused.code != 0
-    assert f"approved was {approved}, but the server and the program are at " in refused.output
+    assert f"{approved} was approved, but the server and the program are now at " in refused.output
     changed = {name for name, version in server.versions().items() if versions[name] != version}
     assert changed <= {"Deployment/agent-service"}  # whose pods come up
 

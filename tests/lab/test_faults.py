@@ -339,7 +339,7 @@ def test_an_approval_is_handed_over_by_its_fingerprint(changed: Operator) -> Non
     changed.kubectl("label", "service/websocket-gateway", "late=yes")
     refused = changed.knowing(FLOWMASTER_APPROVED=approved).up(code=None)
     assert refused.code != 0
-    assert f"approved was {approved}, but the server and the program are at " in refused.text
+    assert f"{approved} was approved, but the server and the program are now at " in refused.text
     now = changed.report()["fingerprint"]
     assert now in refused.text
     changed.knowing(FLOWMASTER_APPROVED=now).up()

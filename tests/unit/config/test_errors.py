@@ -160,7 +160,7 @@ def test_the_untouched_configuration_is_accepted(demo_values: Values, catalogue_
 def test_a_name_given_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
     path = tmp_path / "catalogue.yaml"
     path.write_text("services:\n  frontend: {port: 1}\n  frontend: {port: 2}\n")
-    with pytest.raises(ConfigError, match=r"'frontend' is given twice, in lines 2 and 3"):
+    with pytest.raises(ConfigError, match=r"'frontend' occurs twice, in lines 2 and 3"):
         read_yaml(path)
 
 

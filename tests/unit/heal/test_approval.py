@@ -102,7 +102,7 @@ def test_the_fingerprint_of_an_approved_preview_is_enough_elsewhere(
     server.set("Deployment/web", ("metadata", "labels", "more"), "yes")
     run(DRY, server)
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: WET)
-    with pytest.raises(approval.ApprovalError, match=f"approved was {approved.environ[approval.VARIABLE]}, but"):
+    with pytest.raises(approval.ApprovalError, match=f"{approved.environ[approval.VARIABLE]} was approved, but"):
         approval.check(approved, server.report())
 
 

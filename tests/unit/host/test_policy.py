@@ -181,7 +181,7 @@ def test_containers_made_or_started_again_are_told() -> None:
     before = {"plane-web": "a 1", "plane-db": "b 1", "plane-mq": "c 1"}
     assert guard.changes(before, dict(before)) == []
     after = {"plane-web": "a 2", "plane-db": "b 1", "plane-new": "d 1"}
-    assert guard.changes(before, after) == ["plane-mq is gone", "plane-new is new", "plane-web was started again"]
+    assert guard.changes(before, after) == ["plane-mq is gone", "plane-new is new", "plane-web was restarted"]
 
 
 def compose(**more: Any) -> dict[str, Any]:
