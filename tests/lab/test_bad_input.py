@@ -87,7 +87,7 @@ CONFIGURATION = {
         stack=lambda v: services(v).update(frontend={"tag": "r1"}),
     ),
     "another cluster": Bad(
-        ("context 'demo' leads to the cluster", OTHER_UID, "set KUBECONFIG"),
+        ("context 'demo' points to cluster", OTHER_UID, "set KUBECONFIG"),
         stack=lambda v: v["config"]["flowmaster:cluster"].update(uid=OTHER_UID),
     ),
 }
@@ -171,7 +171,7 @@ def test_an_api_server_that_does_not_answer_is_named(deployed: Clone, tmp_path: 
     assert run.code != 0
     assert "Traceback" not in run.output
     reason = "connection refused" if fault == "killed" else "no answer within 2 s"
-    says(run, twin.layout.api_url, reason, "nothing is changed", "check that the server is up")
+    says(run, twin.layout.api_url, reason, "nothing is planned or changed", "check that the server is up")
     assert deployed.versions() == before
 
 

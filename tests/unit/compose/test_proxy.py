@@ -62,7 +62,7 @@ def test_a_way_leads_from_phase_to_phase(here: Phase, there: Phase) -> None:
     [(Phase.DOCKER, Phase.CLUSTER, "shadow"), (Phase.SHADOW, Phase.RETIRED, "cluster")],
 )
 def test_a_phase_is_left_out_forwards_only_where_that_is_said(here: Phase, there: Phase, named: str) -> None:
-    with pytest.raises(UserError, match=f"that leaves out {named}"):
+    with pytest.raises(UserError, match=f"which skips {named}"):
         steps.refuse_skipping("sdx", here, there, False)
     steps.refuse_skipping("sdx", here, there, True)
     steps.refuse_skipping("sdx", there, here, False)

@@ -162,7 +162,7 @@ def test_what_was_not_translated_is_refused_before_anything_is_done() -> None:
     with pytest.raises(MoveError) as refused:
         run(world, CLUSTER)
     assert "sdx-other is a container that was not translated" in str(refused.value)
-    assert "it is in phase shadow as before" in str(refused.value)
+    assert "it is back in phase shadow" in str(refused.value)
     world.settled(SHADOW)
 
 
