@@ -22,7 +22,8 @@ def imports(root: Path = ROOT) -> dict[str, set[str]]:
         room = _room(".".join(path.relative_to(root).with_suffix("").parts))
         tree = ast.parse(path.read_text(encoding="utf-8"))
         targets = {_room(module) for module in _imported(tree)}
-        found.setdefault(room, set()).update(targets - {room, ""})
+        if room:
+            found.setdefault(room, set()).update(targets - {room, ""})
     return found
 
 
