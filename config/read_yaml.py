@@ -1,4 +1,4 @@
-"""YAML files as data; a name given twice is refused."""
+"""Reads YAML files; duplicate keys are errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from config.errors import ConfigError
 
 
 class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML that refuses a name given twice instead of keeping the last."""
+    """YAML that refuses duplicate keys."""
 
 
 def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:

@@ -45,7 +45,7 @@ def test_each_file_is_an_object_and_a_file_may_have_several(tmp_path: Path) -> N
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {}", "is no manifest"),
         ("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: Yg==}", "in the clear"),
         ("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {a: b}", "in the clear"),
-        ("a: 1\na: 2", "given twice"),
+        ("a: 1\na: 2", "occurs twice"),
         ("a: [", "not valid YAML"),
     ],
 )
