@@ -114,7 +114,7 @@ def test_the_screen_keeps_to_its_width_and_loses_nothing(
 ) -> None:
     tested = {name: (NOW, name != "frontend") for name in demo.services}
     drifted = report(drift_of("NginxSite", "flowmaster"))
-    whole = overview(demo, live(demo), drifted, Known(host=host(), tested=tested))
+    whole = overview(demo, live(demo), drifted, Inputs(host=host(), tested=tested))
     wide = screen_of(whole)
     monkeypatch.setenv("COLUMNS", str(width))
     text = screen_of(whole)
