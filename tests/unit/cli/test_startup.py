@@ -15,10 +15,10 @@ from flowmaster.drift.engine import Exit
 
 ROOT = Path(__file__).resolve().parents[3]
 ALLOWED = {
-    "annotated_types", "config", "flowmaster", "orjson", "pydantic", "pydantic_core", "typing_extensions",
-    "typing_inspection", "yaml",
+    "annotated_types", "config", "flowmaster", "orjson", "pydantic", "pydantic_core", "rich",
+    "typing_extensions", "typing_inspection", "yaml",
 }  # fmt: skip
-"""The models of the configuration and YAML, for every run; orjson for Pulumi's state and the API server's answers."""
+"""Pydantic and YAML for the configuration, orjson for Pulumi's state and the API server's answers, rich for the table."""
 PROGRAM = """
 import json, sys
 from flowmaster.cli.main import main
