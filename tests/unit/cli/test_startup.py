@@ -18,7 +18,7 @@ ALLOWED = {
     "annotated_types", "config", "flowmaster", "orjson", "pydantic", "pydantic_core", "rich",
     "typing_extensions", "typing_inspection", "yaml",
 }  # fmt: skip
-"""Pydantic and YAML for the configuration, orjson for Pulumi's state and the API server's answers, rich for the table."""
+"""Pydantic and YAML for the configuration, orjson for state and answers of the API server, rich for the table."""
 PROGRAM = """
 import json, sys
 from flowmaster.cli.main import main
