@@ -86,7 +86,7 @@ def swapped(content: str) -> str:
         (lambda _: "", ["cut off, the last entry is none"]),
         (lambda c: c.replace("version: 1", "version: 2"), ["not a file of secret values of version 1"]),
         (lambda _: "config: {}\n...\n", ["not a file of secret values"]),
-        (lambda c: c.replace('    "on"', '    "STRIPE_KEY"'), ["'STRIPE_KEY' is given twice"]),
+        (lambda c: c.replace('    "on"', '    "STRIPE_KEY"'), ["'STRIPE_KEY' occurs twice"]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, spoil: Any, words: list[str]) -> None:
