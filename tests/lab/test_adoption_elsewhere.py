@@ -262,28 +262,25 @@ def elsewhere(twin: Twin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     base.run("kubectl", "apply", "--namespace", FOREIGN, "--filename", "-", text=text)
     base.run("kubectl", "rollout", "status", "deployment/web", "--namespace", FOREIGN, "--timeout=90s")
     folder = tmp_path_factory.mktemp("elsewhere")
-    (folder / "catalogue.yaml").write_text("registry: localhost:30500/flowmaster\nservices: {}\n")
-    config = {
-        "flowmaster:cluster": {"context": "demo", "namespace": FOREIGN},
-        "flowmaster:host": {"address": "localhost", "user": "root"},
-        "flowmaster:services": {},
-    }
-    (folder / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
-    stack = folder / "Pulumi.elsewhere.yaml"
-    init = ["pulumi", "stack", "init", "elsewhere", "--non-interactive"]
+    stack, catalogue = folder / "Pulumi.elsewhere.yaml", folder / "catalogue.yaml"
     clean = {k: v for k, v in base.environ.items() if k not in ("PULUMI_OPTION_CONFIG_FILE", "PULUMI_STACK")}
-    subprocess.run(init, cwd=folder, env=clean, check=True, capture_output=True)
-    salt = yaml.safe_load(stack.read_text())
-    stack.write_text(yaml.safe_dump({"config": config, **salt}, sort_keys=False))
-    yield base.knowing(
-        PULUMI_OPTION_CONFIG_FILE=str(stack),
-        FLOWMASTER_CATALOGUE=str(folder / "catalogue.yaml"),
-        PULUMI_STACK="elsewhere",
+    operator = base.knowing(
+        PULUMI_OPTION_CONFIG_FILE=str(stack), FLOWMASTER_CATALOGUE=str(catalogue), PULUMI_STACK="elsewhere"
     )
+    init = ("flowmaster", "init", "elsewhere", "--context", "demo")
+    nowhere = operator.run(*init, "--namespace", "somebody-else", code=1)
+    assert f"no namespace 'somebody-else' (did you mean '{FOREIGN}'?)" in nowhere.stderr
+    assert not stack.exists()
+    operator.run(*init, "--namespace", FOREIGN)
+    assert not (ROOT / stack.name).exists()
+    assert yaml.safe_load(catalogue.read_text()) == {"registry": "localhost:30500/flowmaster", "services": {}}
+    again = operator.run(*init, "--namespace", FOREIGN, code=1)
+    assert "exists, with the configuration of a stack" in again.stderr
+    yield operator
     _delete(base)
     subprocess.run(
         ["pulumi", "stack", "rm", "elsewhere", "--force", "--yes"],
-        cwd=folder,
+        cwd=ROOT,
         env=clean,
         check=False,
         capture_output=True,
