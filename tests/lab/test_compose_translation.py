@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from config import secrets_file
 from lab.twin import Twin
 from lab.twin.patience import patience
 from tests.lab.operate import Operator
@@ -237,19 +238,20 @@ def test_an_end_is_a_beginning(both: Both) -> None:
 def test_the_verb_writes_it_down_with_its_secrets_sealed(both: Both) -> None:
     operator = Operator.of(both.twin)
     stack = Path(operator.environ["PULUMI_OPTION_CONFIG_FILE"])
-    before = stack.read_text()
+    before, values = stack.read_text(), secrets_file.beside(stack)
     try:
         shown = operator.run("flowmaster", "compose", PROJECT, "--folder", FOLDER).stdout
         assert "10.43." in shown
         assert "is now arangodb" in " ".join(shown.split())
-        assert "hush-hush" not in shown + stack.read_text()
+        assert "hush-hush" not in shown + stack.read_text() + values.read_text()
         assert "nothing to do" in operator.run("flowmaster", "compose", PROJECT).stdout
-        config = json.loads(operator.run("pulumi", "config", "--show-secrets", "--json").stdout)
-        written = config["flowmaster:compose"]["objectValue"][PROJECT]
-        assert written["sealed"] == {"store.SECRET_KEY": "hush-hush"}
-        assert set(written["source"]["services"]) == set(both.translation.objects)
+        sealed = operator.run("flowmaster", "secret", "get", f"compose/{PROJECT}/store.SECRET_KEY").stdout
+        assert sealed == "hush-hush"
+        source = json.loads(operator.run("flowmaster", "secret", "get", f"sources/{PROJECT}/compose").stdout)
+        assert set(source["services"]) == set(both.translation.objects)
     finally:
         stack.write_text(before)
+        values.unlink(missing_ok=True)
 
 
 def test_the_api_server_takes_whatever_is_translated(both: Both) -> None:

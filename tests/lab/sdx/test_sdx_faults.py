@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -89,7 +90,10 @@ def refused(by: Operator | Mover, server: Server, word: Phase, *said: str, stays
 
 def test_an_image_that_is_gone(operator: Operator, server: Server) -> None:
     def spoil(project: dict[str, Any]) -> None:
-        project["source"]["services"]["frontend"].update(image=f"sha256:{'0' * 64}", digest=None)
+        source = json.loads(operator.run("flowmaster", "secret", "get", "sources/sdx/compose").stdout)
+        source["services"]["frontend"].update(image=f"sha256:{'0' * 64}", digest=None)
+        # what the stack's own file says goes first
+        project["source"] = source
 
     with changed(operator, spoil):
         refused(operator, server, SHADOW, "Docker has no image sha256:000", stays=DOCKER)
