@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.twin.layout import API_PORT, CLUSTER_DOMAIN, DNS_SERVICE_ADDRESS, NODE_NAME, POD_SUBNET, SERVICE_SUBNET, Layout
+from lab.twin.patience import patience
 
 FOLDER = "/etc/kubernetes"
+_NODE_PATIENCE = 50.0
+"""Seconds without a sign of life, as the controller manager has them by itself."""
 KEYS = f"{FOLDER}/keys"
 CONTAINERD = "unix:///run/containerd/containerd.sock"
 # File in FOLDER -> user and group of the token in it. The first three are Kubernetes' own roles; the controllers
@@ -177,6 +180,8 @@ def controller_flags() -> list[str]:
         f"--service-account-private-key-file={KEYS}/service-accounts.key",
         f"--root-ca-file={KEYS}/ca.crt",
         "--leader-elect=false",
+        # A node that is only slow is not to lose its pods: there is no other one for them.
+        f"--node-monitor-grace-period={patience(_NODE_PATIENCE):.0f}s",
         "--kube-api-qps=500",
         "--kube-api-burst=1000",
         "--concurrent-deployment-syncs=20",

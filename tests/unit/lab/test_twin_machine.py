@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.supervisor import cgroups as inner
-from lab.twin import TwinError, cgroups, daemons
+from lab.twin import TwinError, cgroups, daemons, kubernetes
 from lab.twin.api import wait_until
 from lab.twin.errors import UnreachableError
 from lab.twin.patience import patience
@@ -117,6 +117,12 @@ def test_limits_are_longer_where_more_processes_than_cores_want_to_run(
     monkeypatch.setattr("os.getloadavg", lambda: load)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     assert patience(10) == seconds
+
+
+def test_a_slow_node_keeps_its_pods_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWMASTER_PATIENCE", "8")
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+    assert "--node-monitor-grace-period=400s" in kubernetes.controller_flags()
 
 
 @pytest.mark.parametrize("text", ["long", "0", "-1", "1000", "nan"])
