@@ -1,6 +1,5 @@
 """The daemons of the server: command, environment, what each waits for, and how it is known to be ready."""
 
-import os
 import subprocess
 from typing import Any
 
@@ -30,15 +29,10 @@ def _daemon(
         "name": name,
         "argv": argv,
         # Twice the usual heap between collections: memory is there, the cores are busy.
-        "env": {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "GOGC": "200"} | _go_debug() | env,
+        "env": {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "GOGC": "200"} | env,
         "after": list(after),
         "ready": ready,
     }
-
-
-def _go_debug() -> dict[str, str]:
-    """Switches of Go's runtime that the machine needs, as set for whoever brings the twin up."""
-    return {"GODEBUG": os.environ["GODEBUG"]} if os.environ.get("GODEBUG") else {}
 
 
 def daemons(layout: Layout) -> list[dict[str, Any]]:

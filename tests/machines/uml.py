@@ -15,6 +15,9 @@ from tests.machines.isolation import MachineError, bind, mount_kernel_folders
 
 ADDRESS = "10.9.0.2"
 _GATEWAY = "10.9.0.1/24"
+_MAPS = Path("/proc/sys/vm/max_map_count")
+_MAPS_NEEDED = 1048576
+"""Each page of a process there may be a mapping here."""
 _BOOT_SECONDS = 600.0
 _NETWORK = f"""
 ip link set lo up
@@ -80,6 +83,11 @@ def boot(root: Path, disk: Path, shared: Path, memory: str, say: Callable[[str],
     for program in ("slirp4netns", "nsenter", "ssh-keygen"):
         if not shutil.which(program):
             raise MachineError(f"{program} is missing\nbring it: apt-get install slirp4netns util-linux openssh-client")
+    if int(_MAPS.read_text()) < _MAPS_NEEDED:
+        raise MachineError(
+            f"{_MAPS} is {_MAPS.read_text().strip()}: a process with more pages than that ends with SIGSEGV in the\n"
+            f"machine, kube-apiserver for one\nallow more here: sysctl vm.max_map_count={_MAPS_NEEDED}"
+        )
     mount_kernel_folders(root)
     bind(shared, root / "machine")
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(disk), str(shared / "disk")], check=True)

@@ -1,7 +1,5 @@
 # A fresh machine, as a newcomer has one: the main job, then chosen tests of the lab, then nothing is left of it.
 export FLOWMASTER_PATIENCE=${FLOWMASTER_PATIENCE:-8}
-# Go preempts by signals, which other emulations mishandle, too (golang/go#36981); one run lost its API server to SIGSEGV.
-export GODEBUG=asyncpreemptoff=1
 nothing_started() {
     for service in containerd docker.socket docker docker-registry nginx; do
         state="$(systemctl is-active $service) $(systemctl is-enabled $service)"
