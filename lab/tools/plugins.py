@@ -1,7 +1,8 @@
 """Pulumi's plugins: an official one where the machine has or can download it, else one built here.
 
 A built plugin bears the version that the Python SDK asks for. So that it never serves another project of the user,
-it goes into a Pulumi home of the project's own (`<cache>/pulumi-home`), and so does whatever the built CLI writes.
+it goes into a Pulumi home of the project's own (`<cache>/pulumi-home/<hash>`), and so does whatever the built CLI
+writes. The hash is over what the plugins are built from, so that no clone exchanges a plugin that another one runs.
 
 Pulumi writes all that a command does into a compressed and encrypted log in its home. That takes a quarter of
 a preview's processor time (docs/tools.md), there is no option against it, and where it cannot write it goes on
@@ -10,6 +11,7 @@ without: so the project's own home has a file in the place of the folder.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -29,8 +31,9 @@ _ORIGIN = "flowmaster-origin"
 
 
 def project_home() -> Path:
-    """Return the project's own Pulumi home."""
-    return cache.cache_root() / "pulumi-home"
+    """Return the project's own Pulumi home: the same for every clone that builds the same plugins."""
+    keys = "".join(cache.key(program) for program in _plugin_programs())
+    return cache.cache_root() / "pulumi-home" / hashlib.sha256(keys.encode()).hexdigest()[:10]
 
 
 def uses_project_home() -> bool:
@@ -99,14 +102,9 @@ def _plugin_programs() -> tuple[Program, ...]:
 
 
 def _in_project_home(program: Program) -> bool:
-    # That of another clone, which pins another version, may lie beside it.
-    exact = project_home() / "plugins" / f"resource-{program.plugin}-v{program.version}"
-    installed = exact / f"pulumi-resource-{program.plugin}"
-    if not installed.is_file():
-        newer = official.plugin(program, project_home())
-        if newer is None:
-            return False
-        installed = newer
+    installed = official.plugin(program, project_home())
+    if installed is None:
+        return False
     try:
         origin = (installed.parent / _ORIGIN).read_text().strip()
     except FileNotFoundError:

@@ -238,7 +238,16 @@ def test_all_official_means_the_users_own_home(machine: Path) -> None:
 def test_a_built_plugin_never_goes_to_the_users_home(machine: Path) -> None:
     install_pulumi(machine, "3.274.1")
     assert plugins.missing() == (PLUGIN, COMMAND)
-    assert tools.environment()["PULUMI_HOME"] == str(machine / "cache" / "pulumi-home")
+    assert tools.environment()["PULUMI_HOME"] == str(plugins.project_home())
+    assert plugins.project_home().parent == machine / "cache" / "pulumi-home"
+
+
+def test_clones_that_build_other_plugins_have_other_homes(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = plugins.project_home()
+    assert plugins.project_home() == home
+    other = replace(PLUGIN, version="4.25.1")
+    monkeypatch.setattr(plugins, "_plugin_programs", lambda: (other, COMMAND))
+    assert plugins.project_home() != home
 
 
 def test_a_plugin_built_from_other_sources_is_put_in_place_again(machine: Path) -> None:
