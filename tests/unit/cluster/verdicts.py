@@ -1,6 +1,6 @@
 """Kubeconfigs and what becomes of them: what the server then sees, or that nobody is let in.
 
-The unit tests hold the project's own client against this table, tests/contract/test_kubectl.py holds kubectl against
+The unit tests hold the project's own client against this table, tests/lab/test_kubectl.py holds kubectl against
 it.
 """
 

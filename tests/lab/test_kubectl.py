@@ -1,4 +1,4 @@
-"""kubectl, held against the same table of kubeconfigs as the project's own client (tests/unit/cluster/verdicts.py)."""
+"""The twin's kubectl, held against the same kubeconfigs as our own client (tests/unit/cluster/verdicts.py)."""
 
 from __future__ import annotations
 
