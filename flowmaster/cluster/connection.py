@@ -22,7 +22,7 @@ Parameters = Mapping[str, Any]
 
 
 class Target(Protocol):
-    """Which cluster is meant, and for how long to wait for it (the stack's `cluster`)."""
+    """The cluster to connect to, and the timeout (the stack's `cluster`)."""
 
     @property
     def context(self) -> str:
@@ -35,7 +35,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer of the API server, read to its end."""
+    """A complete response of the API server."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -54,7 +54,7 @@ class Response:
 
 
 class Api:
-    """Requests to one API server; usable from several threads at once. Connections are kept and used again."""
+    """A client of one API server. Thread-safe; connections are pooled."""
 
     def __init__(self, entry: Access, timeout: float) -> None:
         self.server = entry.server
@@ -72,7 +72,7 @@ class Api:
             raise entry.unusable(str(err)) from err
         if not known:
             raise entry.unusable(f"server {entry.server} is not an address that starts with https:// or http://")
-        # What the kubeconfig gets wrong is found before anything is asked.
+        # Errors in the kubeconfig are found before any request.
         self._secure(self._credentials.get())
 
     def __enter__(self) -> Self:
@@ -82,7 +82,7 @@ class Api:
         self.close()
 
     def close(self) -> None:
-        """Give up the connections that are kept."""
+        """Close pooled connections."""
         while self._idle:
             self._idle.pop().close()
 
@@ -212,7 +212,7 @@ def connect(cluster: Target) -> Api:
 
 
 def identity(api: Api) -> str:
-    """The UID of the cluster's kube-system namespace: as good as its name, since a cluster has none."""
+    """Return the UID of the kube-system namespace, which identifies a cluster."""
     return str(api.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
 
 

@@ -1,4 +1,4 @@
-"""What the API server fills in, so that a field it defaulted is no finding.
+"""Defaults of the API server, so that a defaulted field is not a finding.
 
 A port of the `SetDefaults_*` functions of Kubernetes (pkg/apis/core/v1, pkg/apis/apps/v1) for the kinds that are
 declared here. Every function changes the body that it is given.
@@ -29,7 +29,7 @@ KEPT_ON_REMOVAL: dict[str, frozenset[str]] = {"Service": frozenset({"ipFamilyPol
 
 
 def fill(kind: str, body: Body, name: str = "") -> Body:
-    """Fill into a body in normal form what the server would fill in; the body itself is changed, and returned."""
+    """Fill the server's defaults into a normalised body, in place, and return it."""
     defaults = _KINDS.get(kind)
     if defaults is not None:
         defaults(body)
@@ -39,7 +39,7 @@ def fill(kind: str, body: Body, name: str = "") -> Body:
 
 
 def known(kind: str) -> bool:
-    """Whether the defaults of that kind are known here."""
+    """Return whether the defaults of a kind are known."""
     return kind in _KINDS
 
 
@@ -128,7 +128,7 @@ def _pod_spec(spec: Body) -> None:
     spec.setdefault("terminationGracePeriodSeconds", 30)
     spec.setdefault("schedulerName", "default-scheduler")
     spec.setdefault("securityContext", {})
-    # The server keeps the old name of this field beside the new one.
+    # The server keeps the deprecated name of this field, too.
     if "serviceAccountName" in spec:
         spec.setdefault("serviceAccount", spec["serviceAccountName"])
     elif "serviceAccount" in spec:
@@ -294,5 +294,5 @@ _KINDS: dict[str, Callable[[Body], None]] = {
 
 
 def learn(kind: str, defaults: Callable[[Body], None]) -> None:
-    """Know the defaults of a further kind from now on: those of its definition on the API server."""
+    """Register the defaults of another kind, from its definition on the API server."""
     _KINDS[kind] = defaults

@@ -1,4 +1,4 @@
-"""Whole objects in a few words."""
+"""Short descriptions of whole objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flowmaster.cluster.defaults import Body
 
 
 def describe(body: Body) -> str:
-    """What kind of thing it is, without anything that could be secret: images, ports, the names of keys."""
+    """Describe an object without values that may be secret: images, ports, names of keys."""
     spec = body.get("spec") or {}
     kind = str(body.get("kind"))
     if kind == "CronJob":
@@ -24,7 +24,7 @@ def describe(body: Body) -> str:
 
 
 def service(spec: Body) -> str:
-    """A Service by its type, and what it leads to."""
+    """Describe a Service by its type and target."""
     kind = str(spec.get("type") or "ClusterIP")
     if kind == "ExternalName":
         return f"ExternalName {spec.get('externalName', '')}".strip()

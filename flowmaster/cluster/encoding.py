@@ -1,4 +1,4 @@
-"""A body as the bytes that are sent to the API server."""
+"""Encodes a body for the API server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong between here and the API server."""
+"""Errors of requests to the API server."""
 
 from __future__ import annotations
 
@@ -21,4 +21,4 @@ class ApiError(UserError):
 
 
 class UnreachableError(ApiError):
-    """The server was asked, and there was no answer: down, cut off, too slow, or not the one it should be."""
+    """The server did not answer: it is down, unreachable, too slow, or another machine."""

@@ -1,4 +1,4 @@
-"""Who set a field last, and when: read from `metadata.managedFields`."""
+"""Field managers: who set a field last, and when (`metadata.managedFields`)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ undoes drift (`cluster.writes.MANAGER`). Whoever writes under a name that is mer
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A field manager that has a field, and when it last wrote to the object."""
+    """A field manager that owns a field, and the time of its last write to the object."""
 
     manager: str
     when: datetime | None
     own: bool = False
-    """Whether it is this program."""
+    """Whether this program is the manager."""
 
 
 def owners(body: dict[str, Any], path: Path) -> list[Owner]:
-    """All managers that have the field, or a part of it, the latest first."""
+    """Return all managers that own a field, or a part of it, latest first."""
     found = _having(body, path)
     if not found and path[:1] == ("data",):
         # Applied as `stringData`, a value of a Secret is kept under that name until somebody changes it.
@@ -75,17 +75,17 @@ def _within(part: dict[str, Any], whole: dict[str, Any]) -> bool:
 
 
 def other(body: dict[str, Any], path: Path) -> Owner | None:
-    """The latest manager of the field that is not this program."""
+    """Return the latest manager of a field other than this program."""
     return next((owner for owner in owners(body, path) if not owner.own), None)
 
 
 def touched_by_us(body: dict[str, Any]) -> bool:
-    """Whether this program ever applied the object."""
+    """Return whether this program ever applied the object."""
     return any(_owner(entry).own for entry in _entries(body))
 
 
 def creator(body: dict[str, Any]) -> Owner | None:
-    """Who most likely made the object: the first manager that wrote to it, other than to its status."""
+    """Return the probable creator of an object: the first manager that wrote to it, except to its status."""
     written = [_owner(entry) for entry in _entries(body) if entry.get("subresource") != "status"]
     return min(written, key=lambda owner: owner.when.timestamp() if owner.when else 0.0, default=None)
 
@@ -96,7 +96,7 @@ def _owner(entry: dict[str, Any]) -> Owner:
 
 
 def moment(text: Any) -> datetime | None:
-    """A time as the API writes it, or None."""
+    """Parse a time of the API; None if there is none."""
     try:
         return datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -129,7 +129,7 @@ def _names(step: str | Item, fields: dict[str, Any]) -> Iterator[str]:
         return
     wanted = {name: part for name, part in zip(step.fields, key, strict=True) if part is not None}
     for name in fields:
-        # The server may leave out a part of the key that has its default.
+        # The server may omit a part of the key that has its default.
         if name.startswith("k:") and _key_agrees(json.loads(name[2:]), wanted):
             yield name
 

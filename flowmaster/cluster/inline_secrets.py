@@ -1,4 +1,4 @@
-"""Secrets that stand in a Deployment in the clear: where they stand, and the Deployment with their names instead."""
+"""Finds secrets in the clear in a Deployment, and replaces them by references."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _PROBES = ("readinessProbe", "livenessProbe", "startupProbe")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A text within a Deployment that may be a secret."""
+    """A text in a Deployment that may be a secret."""
 
     key: str
     """What the stack calls it: the variable of the main container, `CONTAINER.VARIABLE`, `CONTAINER.args[1]`."""
     name: str
-    """A name that may tell that it is secret; empty where there is none."""
+    """A name that may show that it is secret; empty if there is none."""
     holder: Any
-    """The map or list that it stands in."""
+    """The map or list that contains it."""
     at: str | int
     """Its key or index there."""
 
     @property
     def text(self) -> str:
-        """What stands there."""
+        """The text."""
         return str(self.holder[self.at])
 
 
 def is_secret(name: str, value: str, masker: Masker) -> bool:
-    """Whether a value is a secret: by its name, by its form, or because a Secret holds it.
+    """Return whether a value is a secret: by its name, by its form, or because a Secret holds it.
 
     What Kubernetes is yet to fill in, `$(VARIABLE)`, is none.
     """

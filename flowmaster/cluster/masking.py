@@ -1,4 +1,4 @@
-"""Masking: nothing that is secret gets into a finding."""
+"""Masks secrets in findings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SHORTEST = 6
 
 
 def telling(name: str) -> bool:
-    """Whether a variable's name says that its value is secret."""
+    """Return whether a variable's name shows that its value is secret."""
     return bool(_TELLING.search(name)) and not _REFERENCE.search(name)
 
 
@@ -58,7 +58,7 @@ def option(words: Sequence[Any], position: int) -> str:
 
 
 class Masker:
-    """Masks what Secrets hold, wherever else it turns up, and what its own name says is secret."""
+    """Masks values of Secrets wherever they occur, and values whose name shows that they are secret."""
 
     def __init__(self, bodies: Iterable[Body] = ()) -> None:
         secrets = [body for body in bodies if body.get("kind") == "Secret"]
@@ -70,7 +70,7 @@ class Masker:
         self._weak = {value for name, value in found if telling(name) and plain(value)}
 
     def mask(self, kind: str, path: Path, value: Any, changed: bool = False) -> tuple[Any, bool]:
-        """The value as it may be shown, and whether something in it was masked."""
+        """Return a value with secrets masked, and whether anything was masked."""
         if value is ABSENT:
             return value, False
         if value is OPAQUE:
@@ -83,7 +83,7 @@ class Masker:
         return shown, shown != value
 
     def text(self, text: str) -> str:
-        """Free text (a message, a log line) with every known secret in it masked."""
+        """Mask every known secret in a text, such as a message or a log line."""
         return str(self._string(text, changed=False))
 
     def reveals(self, text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Live and declared bodies brought to one form, so that only what somebody meant is left to compare."""
+"""Normalises live and desired bodies, so that equivalent bodies are equal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from flowmaster.compare.finding import OPAQUE
 from flowmaster.compare.three_way import Schema
 
 METADATA_KEPT = frozenset({"labels", "annotations", "finalizers", "ownerReferences"})
-"""What people may set in the metadata; the rest (uid, resourceVersion, managedFields ...) is the server's."""
+"""Metadata that users may set; the server sets the rest (uid, resourceVersion, managedFields ...)."""
 
 OWN_ANNOTATIONS = ("pulumi.com/", "flowmaster.io/")
-"""Annotations that steer this program and mean nothing to the cluster."""
+"""Annotations for this program, without meaning for the cluster."""
 
 KEPT = "flowmaster.io/kept"
-"""The annotation that names the fields which the last update left as they were on the server."""
+"""The annotation that lists the fields whose live values the last update kept."""
 KEPT_SEPARATOR = ", "
 
 _SAME_AS_ABSENT = frozenset(
@@ -110,7 +110,7 @@ def annotation(body: Any, name: str) -> str:
 
 
 def kept_fields(body: Any) -> frozenset[str]:
-    """The paths of the fields that were applied with the server's own values."""
+    """Return the paths of fields that were applied with their live values."""
     return frozenset(filter(None, annotation(body, KEPT).split(KEPT_SEPARATOR)))
 
 

@@ -1,4 +1,4 @@
-"""One spelling for values that Kubernetes lets be spelled in several ways."""
+"""Canonical forms of values that Kubernetes accepts in several notations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live state of a namespace, read with one LIST a kind."""
+"""Reads the live state of a namespace, with one LIST per kind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Reader(Protocol):
 
 @dataclass
 class LiveState:
-    """What there is. A kind in `unread` was asked for in vain: nothing is known about its objects."""
+    """The live objects. Kinds in `unread` could not be listed."""
 
     server: str
     namespace: str
@@ -38,20 +38,20 @@ class LiveState:
     unreachable: str = ""
 
     def of(self, kind: str) -> Iterable[tuple[ObjectRef, Body]]:
-        """All objects of one kind."""
+        """Yield all objects of one kind."""
         return ((ref, body) for ref, body in self.objects.items() if ref.kind == kind)
 
     @property
     def exists(self) -> bool:
-        """Whether the namespace itself is there."""
+        """Whether the namespace exists."""
         return ObjectRef("Namespace", "", self.namespace) in self.objects
 
 
 def read(api: Reader, namespace: str) -> LiveState:
-    """All objects of the kinds above. Never raises: what could not be read is said in the result."""
+    """Read all objects. Never raises: the result has what could not be read."""
     state = LiveState(api.server, namespace)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        # A server that does not answer once is not asked again: that would be its timeout for every kind.
+        # After one timeout no further kind is requested: each would wait for a timeout of its own.
         tasks = [pool.submit(_unless_lost, state, _list, api, kind) for kind in KINDS]
         tasks.append(pool.submit(_unless_lost, state, _namespace, api))
     for task in tasks:
@@ -152,5 +152,5 @@ def _failed(part: LiveState, kind: str, err: ApiError) -> None:
 
 
 def ending(live: Body) -> bool:
-    """Whether somebody deleted the object, and something keeps it from going."""
+    """Return whether an object is being deleted but still exists."""
     return bool(live["metadata"].get("deletionTimestamp"))

@@ -1,4 +1,4 @@
-"""Waiting until what was applied runs, and saying why where it does not.
+"""Waits for rollouts, and explains failures.
 
 One LIST of Deployments and one of Pods each half second serve all services. The provider would watch each object
 by itself and settle each Service for ten seconds, and on failure does not say what the container printed last.

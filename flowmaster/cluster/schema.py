@@ -1,4 +1,4 @@
-"""How the lists and maps of Kubernetes objects merge, as the API types declare it (`listMapKey`, `patchMergeKey`)."""
+"""Schemas of Kubernetes objects: how lists and maps merge (`listMapKey` and `patchMergeKey` of the API types)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ENV = Schema(
 _CONTAINER = Schema(
     fields={
         "env": _by("name", element=_ENV),
-        # A port that got another number by hand keeps its name: one change, not one missing and one added.
+        # A renumbered port keeps its name: one change, not one missing and one added.
         "ports": _by("containerPort", "protocol", alias="name"),
         "resources": Schema(fields={"limits": QUANTITIES, "requests": QUANTITIES, "claims": _by("name")}),
         "volumeMounts": _by("mountPath", alias="name"),

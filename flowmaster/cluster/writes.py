@@ -34,25 +34,25 @@ _HARMLESS = ("metadata.labels", "metadata.annotations")
 
 
 class Way(StrEnum):
-    """How an object is brought back."""
+    """How an object is healed."""
 
     PATCH = "patch"
-    """In place, in one write, so that pods roll at most once."""
+    """Patched in place, in one write, so that pods roll at most once."""
     REMAKE = "remake"
-    """Deleted where it is still there, and made again: it is gone, or differs in what cannot be changed."""
+    """Recreated, after deletion if it exists: it is gone, or an immutable field differs."""
     DELETE = "delete"
-    """Nobody declared it, and a rule says that such a thing goes."""
+    """Deleted: it is not declared, and a rule says to heal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What is to be done about one object."""
+    """The write that heals one object."""
 
     ref: ObjectRef
     way: Way
     paths: tuple[str, ...] = ()
     live: Body | None = None
-    """The object as it was seen; it is changed only as long as it still is so."""
+    """The object as read. It is written only if it has not changed since."""
     healed: Body | None = None
     """What it is to be: for a patch the whole live object with the drift undone, to make it again what is declared."""
 
@@ -73,11 +73,11 @@ class Step:
 
 
 class ChangedError(UserError):
-    """Somebody changed the object after it was looked at."""
+    """The object changed after it was read."""
 
 
 class Requests(Protocol):
-    """What is needed of a connection."""
+    """The methods used of a connection."""
 
     def request(
         self,
@@ -172,7 +172,7 @@ def _await_gone(api: Requests, step: Step) -> None:
 
 
 def _found(api: Requests, step: Step) -> Body | None:
-    """The object as it is now, or None where there is none."""
+    """Read the current object; None if it does not exist."""
     try:
         body: Body = api.request("GET", path_of(step.ref)).json()
     except ApiError as err:

@@ -1,4 +1,4 @@
-"""Compose projects of the server's Docker: the one way in which anything is read of them, or done with them."""
+"""Reads and changes compose projects in the server's Docker. All access goes through this module."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from flowmaster.host.process_identity import identity, is_gone
 Json = dict[str, Any]
 ALIVE_SECONDS = 2.0
 _BUSY_SECONDS, _GONE_SECONDS = 1.0, 0.1
-"""Between questions whether the project can be taken over: from whoever works on it, and from one that is gone."""
+"""Poll intervals for the lock of a project: while its holder runs, and once the holder is gone."""
 LOST_SECONDS = 45.0
-"""How long a server that went away is waited for."""
+"""Seconds to wait for a server that does not answer."""
 
 
 def read_project(access: Access, name: str, folder: str) -> Json:
-    """What really runs of a compose project, and what its file says. Changes nothing. Holds secrets: handle with care.
+    """Read a compose project: its containers and its file. Read-only. The result holds secrets.
 
     `config` is `docker compose config --format json`; `containers` are those of the project as `docker inspect` has
     them, in the file or not; `images` by id, None for one that is gone; `volumes` are Docker's volumes and bind mounts
@@ -41,7 +41,7 @@ def read_project(access: Access, name: str, folder: str) -> Json:
 
 
 def read_state(server: Access | Session, name: str, folder: str) -> Json:
-    """How a project is: `journal`, `containers`, `files`, `rules`, `problem`. Changes nothing; holds secrets.
+    """Read the state of a project: `journal`, `containers`, `files`, `rules`, `problem`. Read-only; holds secrets.
 
     :raises flowmaster.host.errors.HostError: where it cannot be read.
     """
@@ -50,7 +50,7 @@ def read_state(server: Access | Session, name: str, folder: str) -> Json:
 
 
 def answers_http(address: str, port: int, patience: float = 5.0) -> bool:
-    """Whether a port of the server answers HTTP from here, in any words, within some seconds."""
+    """Return whether a port of the server answers HTTP from this machine, with any status, within some seconds."""
     deadline = time.monotonic() + patience
     while True:
         connection = http.client.HTTPConnection(address, port, timeout=patience)
@@ -74,7 +74,7 @@ def _ask(server: Access | Session, project: str, do: str, **more: Any) -> Any:
 
 
 class Run:
-    """One run of this program at work on a project: everything that it changes on the server goes through this.
+    """One run of this program that changes a project. All its changes on the server go through this class.
 
     The server refuses a run that another one has taken over, so whatever is left of a killed one cannot go on.
     """
@@ -96,7 +96,7 @@ class Run:
         self._session.close()
 
     def acquire(self, seconds: float) -> Json:
-        """Take the project over, waiting for whoever is at work on it; answers with its journal.
+        """Lock the project, waiting for another run that holds the lock; return the journal.
 
         A run of this machine whose process is gone is not waited for; of any other one nothing is known but its signs
         of life.
@@ -124,24 +124,24 @@ class Run:
         return found.get("run") if is_gone(found.get("process")) else None
 
     def request(self, do: str, **more: Any) -> Any:
-        """Do something with the project. A connection that is lost is made again: each request may be sent twice.
+        """Send a request about the project. After a lost connection it is sent again, so requests are idempotent.
 
         :raises flowmaster.host.errors.HostError: where it is refused, or the server stays away.
         """
         return self._patiently(self._request(do, **more))
 
     def write_site(self, name: str, content: str, checks: Sequence[Json] = (), patience: float = 15.0) -> Json:
-        """Make a site of nginx be so, as :func:`flowmaster.host.nginx.write_site` does."""
+        """Write a site of nginx, as :func:`flowmaster.host.nginx.write_site` does."""
         request = {"verb": "change", "name": name, "content": content, "checks": list(checks), "patience": patience}
         answer: Json = self._patiently({**request, "project": self.project, "run": self.name})
         return answer
 
     def write_journal(self, **fields: Any) -> None:
-        """Write something into the journal."""
+        """Write fields to the journal."""
         self.request("journal", what="note", fields=fields)
 
     def heartbeat(self) -> None:
-        """Give a sign of life, if the last one was some time ago."""
+        """Send a heartbeat, if the last request was some time ago."""
         if time.monotonic() - self._alive > ALIVE_SECONDS:
             self.request("journal", what="alive")
 
@@ -150,7 +150,7 @@ class Run:
         return {**own, **more}
 
     def note_next(self, **fields: Any) -> None:
-        """Write something into the journal with the next request, before it is carried out."""
+        """Write fields to the journal with the next request, before it is executed."""
         self._noted.update(fields)
 
     def _patiently(self, request: Json) -> Any:

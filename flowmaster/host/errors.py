@@ -1,4 +1,4 @@
-"""What goes wrong with the server itself, in words that say what to do."""
+"""Errors of the server, with remedies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class HostError(UserError):
 
 
 class HostUnreachableError(HostError):
-    """The server did not answer over SSH, or went away in the middle."""
+    """The server did not answer over SSH, or the connection was lost."""
 
 
 class HostKeyError(HostError):
-    """The server is not the one that it is said to be. Nothing is ever sent to such a one."""
+    """The host key does not match. Nothing is sent to such a server."""
 
 
 class HostAccessError(HostError):
@@ -22,4 +22,4 @@ class HostAccessError(HostError):
 
 
 class PolicyError(HostError):
-    """Something was to be touched that this project must never touch."""
+    """A request concerned something that this project must never touch."""

@@ -1,4 +1,4 @@
-"""The one way in which anything is read or written on the server."""
+"""Reads the server, and writes nginx sites. All access goes through this module."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class File:
     sha256: str | None = None
     target: str | None = None
     changed: datetime | None = None
-    """When its content was written last."""
+    """Time of the last change of its content."""
     touched: datetime | None = None
     """When anything of it was changed last: content, mode, owner or name."""
 
@@ -65,7 +65,7 @@ class Nginx:
 
 @dataclass(frozen=True)
 class HostState:
-    """The server as it was read, at once."""
+    """The state of the server, from one request."""
 
     address: str
     hostname: str
@@ -94,7 +94,7 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a change came to. `failing` are locations that do not answer, as they did not before it either."""
+    """Result of a change. `failing` are locations that did not answer before either."""
 
     changed: bool
     reloaded: bool
@@ -102,7 +102,7 @@ class Outcome:
 
 
 def is_plane(container: Container) -> bool:
-    """Whether a container belongs to Plane, which this project never touches."""
+    """Return whether a container belongs to Plane, which this project never touches."""
     return container.project.startswith("plane") or container.name.startswith("plane")
 
 
@@ -125,7 +125,7 @@ def write_site(
     checks: Sequence[Check | Mapping[str, Any]] = (),
     **how: Any,
 ) -> Outcome:
-    """Make a site be so, and nginx run it, or leave everything as it was.
+    """Write a site and load it into nginx, or roll back.
 
     `expected` among the further arguments is the hash of the file as it was looked at, or None for no file.
 
@@ -151,7 +151,7 @@ def check(access: Access, checks: Sequence[Check], patience: float = 15.0) -> li
 
 
 def remove_site(access: Access, name: str) -> Outcome:
-    """Take a site away; a backup of it stays on the server.
+    """Remove a site; a backup stays on the server.
 
     :raises flowmaster.host.errors.HostError: where nginx would not run without it; everything is then as it was.
     """

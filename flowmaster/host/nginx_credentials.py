@@ -1,4 +1,4 @@
-"""What of nginx's configuration is secret: told by the names of headers, variables and directives, in one place."""
+"""Finds credentials in nginx's configuration, by the names of headers, variables and directives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this project never touches, in code: asked before every request to the server and for every resource.
+"""Refuses what this project must never touch. Checked before each request to the server, and for each resource.
 
 Plane runs beside FlowMaster on the same server and is none of its business: its files, its containers, its ports.
 """

@@ -1,4 +1,4 @@
-"""Who a process is, across restarts and machines: so that one can be known to be gone, and not merely silent."""
+"""Process identity that survives PID reuse and reboots, to tell whether a process is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which server of nginx answers a request: by where it arrives first, and by the name it asks for then. Pure."""
+"""Finds the nginx server block that answers a request, by address, port and name. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of Plane a site of nginx must not name: judged by its directives as nginx reads them, never by its text.
+"""Refuses directives of an nginx site that would expose Plane. Directives are judged as nginx parses them.
 
 Comments, quotes and blanks do not count, paths are normalised, and variables that the file sets stand for their values.
 """

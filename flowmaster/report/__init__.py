@@ -1,1 +1,1 @@
-"""A report for a terminal, as Markdown, JSON or SVG. Finds nothing out."""
+"""Renders a report for a terminal, as Markdown, JSON or SVG. Reads nothing."""

@@ -1,4 +1,4 @@
-"""The report as JSON, for programs: docs/drift-report.schema.json says what is in it."""
+"""Renders the report as JSON (docs/drift-report.schema.json)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flowmaster.report.summary import headline
 from flowmaster.report.values import outcome
 
 VERSION = 1
-"""Goes up when something that was there changes its meaning or goes away."""
+"""Increases if a key changes its meaning or is removed."""
 
 
 def document(report: Report) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from flowmaster.drift.engine import Exit, Report
 
 
 def headline(report: Report) -> str:
-    """What there is, and what `up` would do about it."""
+    """Count the findings, and say what `up` does about them."""
     if report.exit_code is Exit.CLEAN:
         ignored = f" ({report.ignored} ignored by rules)" if report.ignored else ""
         return f"No drift: all {report.declared} declared objects are as declared{ignored}."
@@ -27,7 +27,7 @@ def headline(report: Report) -> str:
 
 
 def subject(report: Report) -> str:
-    """What was looked at, and when."""
+    """Name the server and the time of the report."""
     stack = f"{report.stack}: " if report.stack else ""
     taken = report.taken.strftime("%Y-%m-%d %H:%M:%S UTC")
     return f"{stack}namespace {report.namespace} on {report.server}, {taken}"

@@ -1,4 +1,4 @@
-"""The server as a picture: nginx, the services it leads to, all others, the hosts outside; coloured by their drift."""
+"""Draws the server as SVG: nginx, the services behind it, all others, and external hosts, coloured by drift."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Box:
 
 
 def svg(settings: Settings, whole: Overview) -> str:
-    """The picture, readable by itself: no script, no font and no file from elsewhere."""
+    """Render a self-contained SVG, without scripts, fonts or other files."""
     routed = _routed(settings)
     by_name = {row.name: row for row in whole.services}
     boxes = {n: _service_box(_ROUTED, index, by_name[n]) for index, n in enumerate(routed) if n in by_name}
@@ -163,7 +163,7 @@ def _cut(text: str, longest: int) -> str:
 
 
 def _legend(height: float, report: Report, used: set[str]) -> str:
-    """What the colours mean: those that are always told, those of findings, and whatever else was drawn."""
+    """Render the legend of the colours in use."""
     entries = [("as declared", COLOURS[None]), ("at 0 replicas", _ASLEEP)]
     for cls in FindingClass:
         if report.counts[cls]:

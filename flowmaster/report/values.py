@@ -1,4 +1,4 @@
-"""Values, times and paths in few words."""
+"""Short forms of values, times and paths."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _source(source: dict[str, Any]) -> str:
 
 
 def ago(when: datetime, now: datetime) -> str:
-    """How long ago, roughly."""
+    """Format an age, rounded."""
     seconds = max(0, int((now - when).total_seconds()))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
@@ -91,7 +91,7 @@ def ago(when: datetime, now: datetime) -> str:
 
 
 def who(finding: Finding, now: datetime) -> str:
-    """Who set the live value, and when."""
+    """Name the field manager of the live value, and its age."""
     parts = [finding.manager or "", ago(finding.when, now) if finding.when else ""]
     return ", ".join(part for part in parts if part)
 
@@ -110,7 +110,7 @@ def field(finding: Finding) -> str:
 
 
 def outcome(finding: Finding) -> str:
-    """What the next `up` does about it."""
+    """Say what the next `up` does about a finding."""
     value = "" if finding.declared is ABSENT or finding.secret else _text(finding.declared)
     return consequence(finding, _visible(value) if len(value) <= _NAMED else "")
 
@@ -143,7 +143,7 @@ def _without_folder(value: Any, finding: Finding) -> Any:
 
 
 def line(finding: Finding, now: datetime) -> str:
-    """The whole finding on one line, readable without any other: what preview prints."""
+    """Render a finding on one line, as preview prints it."""
     where = f"{finding.object} {finding.path}".strip()
     told = on_server(finding)
     if finding.change is not Change.ADDED and (meant := declared(finding)):
