@@ -1,1 +1,1 @@
-"""Taking over a live namespace: what runs is written down, proved to stay as it is, and only then managed."""
+"""Adopts a live namespace: describes what runs, proves that nothing changes, and only then manages it."""

@@ -1,4 +1,4 @@
-"""Further objects added to what was adopted before: the rest of catalogue and stack stays as it is written."""
+"""Adds objects to an adopted stack; the rest of catalogue and stack is not changed."""
 
 from __future__ import annotations
 

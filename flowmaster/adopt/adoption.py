@@ -1,4 +1,4 @@
-"""Adoption from beginning to end: read, describe, prove, back up, write. The server is only read."""
+"""The steps of an adoption: read, describe, prove, back up, write. Does not write to the server."""
 
 from __future__ import annotations
 

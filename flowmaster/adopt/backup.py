@@ -1,4 +1,4 @@
-"""The live objects as they were, to be put back; without any secret in the clear."""
+"""Backs up live objects, without secrets in the clear, and restores them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live objects as catalogue and stack: typed fields where the models have them, overrides for the rest. Pure."""
+"""Describes live objects as catalogue and stack: typed fields if the models have them, else overrides. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody meant by a live object: without status, without what the server filled in or handed out."""
+"""Derives the desired object from a live one: without status, defaults and allocated values."""
 
 from __future__ import annotations
 

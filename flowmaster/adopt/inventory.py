@@ -1,4 +1,4 @@
-"""All that a namespace holds besides what the program knows: every kind that the API server can list there."""
+"""Lists objects of all other kinds in a namespace: every kind that the API server can list there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The override that turns one rendered body into another: what the typed fields of a service cannot say."""
+"""Computes the override of a service: the patch from its rendered body to the live one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One live Deployment, and the Service before it, as an entry of the catalogue and a release of the stack. Pure."""
+"""Describes a live Deployment and its Service as a catalogue entry and a release. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One site of nginx, directive by directive, into the fields of its configuration; the rest under `extra`."""
+"""Describes an nginx site, directive by directive, as configuration; the rest goes under `extra`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking over a site that somebody wrote by hand: into configuration that says the very same.
+"""Adopts a hand-written nginx site as configuration of the same meaning.
 
 What the configuration has no field for is carried as it stands, under `extra`, and told. The proof is in the end: the
 site is rendered from the new configuration and must mean what the file means, or it is refused. Nothing is dropped.

@@ -1,4 +1,4 @@
-"""What is left alone: a rule for each object that was there and is not managed, so that no report tells of it again."""
+"""Rules for unmanaged objects found at adoption, so that reports do not list them as foreign."""
 
 from __future__ import annotations
 

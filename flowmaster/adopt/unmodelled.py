@@ -1,4 +1,4 @@
-"""What the models of catalogue and stack cannot hold, left out of them: it goes into the override."""
+"""Removes values that the models cannot hold; they go into the override."""
 
 from __future__ import annotations
 

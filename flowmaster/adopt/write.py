@@ -1,4 +1,4 @@
-"""The text of the catalogue's and the stack's files as an adoption writes them. Pure."""
+"""Renders the files of catalogue and stack for an adoption. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`flowmaster compose`: what becomes of a docker compose project in the cluster. The server is read, never changed."""
+"""`flowmaster compose`: translates a docker compose project into Kubernetes objects. Does not write to the server."""
 
 from __future__ import annotations
 

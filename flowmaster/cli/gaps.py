@@ -1,4 +1,4 @@
-"""`flowmaster gaps`: what nobody has said about the server yet."""
+"""`flowmaster gaps`: lists open questions about the server."""
 
 from __future__ import annotations
 

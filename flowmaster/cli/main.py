@@ -1,4 +1,4 @@
-"""The command line: `flowmaster VERB`. Thin: each verb parses its options and calls what does the work."""
+"""The command line: `flowmaster VERB`. A verb parses its options and calls the room of its task."""
 
 from __future__ import annotations
 

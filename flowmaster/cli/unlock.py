@@ -1,4 +1,4 @@
-"""`flowmaster unlock`: who holds the stack's lock; releases one that an update left which was killed."""
+"""`flowmaster unlock`: shows who holds the stack's lock, and releases the lock of a killed update."""
 
 from __future__ import annotations
 
