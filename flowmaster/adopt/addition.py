@@ -21,6 +21,7 @@ from flowmaster.adopt.provable import Options, grouped, refused_by_models
 from flowmaster.cluster.connection import Api, identity
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import ObjectRef
+from flowmaster.drift.health import WORKLOADS
 from flowmaster.drift.objects import reference
 from flowmaster.render.manifests import manifests
 
@@ -59,7 +60,7 @@ def prepare(
     adopted = _settings(settings, description, written)
     bodies = [dict(body) for body in manifests(adopted)]
     proofs = prove(api, live, [body for body in bodies if reference(body, live.namespace) in wanted])
-    allowed = {ref for ref in wanted if ref.kind == "Deployment" and ref.name in options.restart}
+    allowed = {ref for ref in wanted if ref.kind in WORKLOADS and ref.name in options.restart}
     _refuse({p.ref: p.why for p in proofs if not (p.holds or (p.possible and p.ref in allowed))})
     return Adoption(
         settings=adopted,

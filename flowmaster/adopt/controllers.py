@@ -143,7 +143,7 @@ def named(ref: ObjectRef, patterns: Iterable[str]) -> bool:
 def _writers(body: Body) -> list[tuple[str, str]]:
     """The field managers, with their operations, that have fields besides metadata and status."""
     return [
-        (str(entry.get("manager")), str(entry.get("operation")))
+        (str(entry.get("manager") or "unknown"), str(entry.get("operation")))
         for entry in body["metadata"].get("managedFields") or ()
         if entry.get("subresource") not in _MARGINAL
         and (entry.get("fieldsV1") or {}).keys() - {"f:metadata", "f:status"}

@@ -18,6 +18,7 @@ from flowmaster.adopt.proof import Proof, Prover
 from flowmaster.cluster.connection import Api
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import ObjectRef
+from flowmaster.drift.health import WORKLOADS
 from flowmaster.render.manifests import manifests
 
 Body = dict[str, Any]
@@ -38,7 +39,7 @@ class Options:
     strict: bool = False
     """Refuse everything where one object cannot be taken over as it is."""
     restart: frozenset[str] = frozenset()
-    """Names of Deployments that are taken over although their pods restart by that."""
+    """Names of workloads that are taken over although their pods restart by that."""
     take: frozenset[str] = frozenset()
     """`Kind/name`, or patterns, of objects that are taken over although somebody else keeps them."""
 
@@ -96,7 +97,7 @@ def provable(
 
 
 def _allowed(proof: Proof, options: Options) -> bool:
-    return proof.ref.kind == "Deployment" and proof.ref.name in options.restart and proof.possible
+    return proof.ref.kind in WORKLOADS and proof.ref.name in options.restart and proof.possible
 
 
 def refused_by_models(catalogue: Body, services: Mapping[str, Body], namespace: str) -> dict[ObjectRef, str]:
@@ -124,10 +125,10 @@ def refused_by_models(catalogue: Body, services: Mapping[str, Body], namespace: 
 
 
 def _refuse_unknown(options: Options, live: LiveState) -> None:
-    names = {ref.name for ref, _ in live.of("Deployment")}
+    names = {ref.name for kind in WORKLOADS for ref, _ in live.of(kind)}
     for name in sorted(options.restart - names):
         raise AdoptionError(
-            f"--restart {name}: there is no Deployment of that name",
+            f"--restart {name}: there is no Deployment, StatefulSet or DaemonSet of that name",
             "nothing was written",
             f"there are: {', '.join(sorted(names)) or 'none'}",
         )

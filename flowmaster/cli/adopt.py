@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="refuse where any object cannot be taken over as it is")
     parser.add_argument(
         "--restart", action="append", default=[], metavar="NAME",
-        help="take this Deployment over although its pods restart (may be repeated)",
+        help="take this workload over although its pods restart (may be repeated)",
     )  # fmt: skip
     parser.add_argument(
         "--take", action="append", default=[], metavar="KIND/NAME",
@@ -114,13 +114,14 @@ def _is_adopted(api: Api, settings: Settings, live: LiveState) -> bool:
 
 def _show(adoption: Adoption) -> None:
     from flowmaster.adopt.provable import grouped
+    from flowmaster.drift.health import WORKLOADS
     from flowmaster.report import screen
 
     out = screen.console(sys.stdout)
     heads: list[screen.Cell] = [[(title, "bold")] for title in ("object", "pods", "address", "changes")]
     rows = [heads]
     for proof in sorted(adoption.proofs, key=lambda proof: (proof.holds, proof.ref)):
-        pods = ("", "") if proof.ref.kind != "Deployment" else ("restart", "red") if proof.restarts else KEPT
+        pods = ("restart", "red") if proof.restarts else KEPT if proof.ref.kind in WORKLOADS else ("", "")
         changes = (proof.why, "red") if proof.why else ("none", "green")
         rows.append([[(str(proof.ref), "")], [pods], [(proof.address, "")], [changes]])
     screen.show(out, [screen.table(rows)])

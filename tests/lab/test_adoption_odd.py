@@ -142,6 +142,21 @@ def test_adopting_twice_is_no_operation(adopted: Adopted) -> None:
     assert files(adopted.operator) == before
 
 
+def test_one_more_object_is_added_and_the_rest_stays_as_it_is_written(adopted: Adopted) -> None:
+    operator, image = adopted.operator, adopted.before["Deployment/headless"]["spec"]["template"]["spec"]["containers"]
+    operator.run(*HERE, "create", "configmap", "later", "--from-literal=a=b")
+    operator.run(*HERE, "create", "deployment", "later", f"--image={image[0]['image']}")
+    before, pods = files(operator), running(operator, NAMESPACE)
+    operator.run("flowmaster", "adopt", "--only", "*/later", *STACK)
+    after = files(operator)
+    for name, text in before.items():
+        assert set(text.splitlines()) <= set(after[name].splitlines()), name
+    operator.up(*STACK)
+    assert {"ConfigMap/later", "Deployment/later"} <= state(operator)
+    assert pods.items() <= running(operator, NAMESPACE).items()
+    assert "adopted already" in operator.run("flowmaster", "adopt", "--only", "*/later", *STACK).stdout
+
+
 PATCHES = (
     ("service/families", {"spec": {"ipFamilyPolicy": "SingleStack"}}, "spec.ipFamilyPolicy"),
     ("service/balanced", {"spec": {"ipFamilyPolicy": "PreferDualStack"}}, "spec.ipFamilyPolicy"),
