@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from config import load, secret_store
 from config.catalogue import Catalogue
 from config.rules import decide
+from config.secrets_file import Values
 from config.settings import Settings
 from config.stack_file import replace_files
 from flowmaster.adopt import backup, inventory, provable, write
@@ -231,8 +232,8 @@ def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Pat
     values = write.secret_values(description)
     with secret_store.opened(stack, root) as store:
         say(f"encrypting {len(values)} secret values")
-        # those of compose projects are none of adoption's
-        others = {entry: value for entry, value in store.values().items() if entry.group in ("compose", "sources")}
+        there = store.values()
+        others = there if adoption.added else of_compose(there)
         secrets = {store.file: store.text({**others, **values})} if values or store.file.exists() else {}
         # not before: a data key that was made just now is in the stack's file
         stack_draft, catalogue_draft, manifest_drafts = drafts(adoption, root)
@@ -244,6 +245,11 @@ def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Pat
         written = {draft.path: draft.after for draft in (*manifest_drafts, catalogue_draft)}
         replace_files({**written, **secrets, stack_draft.path: stack_draft.after})
     return saved
+
+
+def of_compose(values: Values) -> Values:
+    """The secret values of compose projects, which are none of adoption's: all others are written anew."""
+    return {entry: value for entry, value in values.items() if entry.group in ("compose", "sources")}
 
 
 def settings_of(settings: Settings, description: Description, uid: str) -> Settings:

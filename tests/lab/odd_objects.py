@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,8 @@ def _config_map(name: str, **metadata: Any) -> Json:
 _EVERY_POD = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {}, "namespaceSelector": {}}
 _HEADERS = [{"name": "Accept-Encoding", "value": ""}, {"name": "Host", "value": "web.example.com"}]
 _PEM = {key: base64.b64encode(f"made for a test: {key}".encode()).decode() for key in ("tls.crt", "tls.key")}
+
+_WORD = base64.b64encode(secrets.token_bytes(12)).decode()
 
 ODD = {
     "a variable twice": Odd(
@@ -194,6 +197,7 @@ ODD = {
             _service("no-selector", clusterIP="None", ports=[{"port": 3000}]),
         )
     ),
+    "a secret": Odd((_object("Secret", "words", type="Opaque", data={"WORD": _WORD}),)),
     "pods that never become ready": Odd(
         (_deployment("never-ready", readinessProbe={"exec": {"command": ["/nothing"]}, "periodSeconds": 1}),)
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,14 +146,18 @@ def test_adopting_twice_is_no_operation(adopted: Adopted) -> None:
 def test_one_more_object_is_added_and_the_rest_stays_as_it_is_written(adopted: Adopted) -> None:
     operator, image = adopted.operator, adopted.before["Deployment/headless"]["spec"]["template"]["spec"]["containers"]
     operator.run(*HERE, "create", "configmap", "later", "--from-literal=a=b")
+    operator.run(*HERE, "create", "secret", "generic", "later", f"--from-literal=WORD={secrets.token_hex()}")
     operator.run(*HERE, "create", "deployment", "later", f"--image={image[0]['image']}")
     before, pods = files(operator), running(operator, NAMESPACE)
     operator.run("flowmaster", "adopt", "--only", "*/later", *STACK)
     after = files(operator)
-    for name, text in before.items():
-        assert set(text.splitlines()) <= set(after[name].splitlines()), name
+    for name in ("catalogue.yaml", f"Pulumi.{NAMESPACE}.yaml"):
+        assert set(before[name].splitlines()) <= set(after[name].splitlines()), name
     operator.up(*STACK)
-    assert {"ConfigMap/later", "Deployment/later"} <= state(operator)
+    assert {"ConfigMap/later", "Deployment/later", "Secret/later", "Secret/words"} <= state(operator)
+    # the secret values of before are still known
+    assert {f["class"] for f in operator.report(*STACK)["findings"]} == {"unhealthy"}
+    assert objects(operator)["Secret/words"]["data"] == adopted.before["Secret/words"]["data"]
     assert pods.items() <= running(operator, NAMESPACE).items()
     assert "adopted already" in operator.run("flowmaster", "adopt", "--only", "*/later", *STACK).stdout
 
