@@ -13,7 +13,10 @@ _TELLING = 0.1
 
 @dataclass(frozen=True)
 class Cost:
-    """What a build takes from nothing (docs/tools.md says how it was measured)."""
+    """What a build takes from nothing, roughly: processor time, and the lines that `go build -v` prints.
+
+    `GOFLAGS=-debug-actiongraph=FILE` has Go write down the time of each step (CmdUser, CmdSys).
+    """
 
     core_seconds: float
     packages: int
