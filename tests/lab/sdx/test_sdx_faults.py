@@ -180,15 +180,16 @@ def test_checks_that_fail_after_the_switch(operator: Operator, mover: Mover, ser
     assert operator.preview("--expect-no-changes").changes == {}
 
 
-def test_a_connection_that_is_lost_is_made_again(operator: Operator, mover: Mover, server: Server) -> None:
+def test_a_connection_that_is_lost_is_made_again(operator: Operator, server: Server) -> None:
+    phase(operator, CLUSTER)
     cut = "INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset"
-    with Users(server.access.address) as users, moving(mover, CLUSTER, steps.COPY) as move:
+    with Users(server.access.address) as users, under_way(operator, steps.COPY) as update:
         server.sh(f"iptables -I {cut}")
         time.sleep(4)
         server.sh(f"iptables -D {cut}")
-        assert move.ended() == 0, move.text
+        assert update.ended() == 0, update.text
         users.settle()
-    assert "asking again" in move.text
+    assert "asking again" in update.text
     assert users.wrong == users.refused_reads == users.missing() == []
     assert compose.journal(server)["phase"] == CLUSTER
 
