@@ -169,7 +169,7 @@ CHANGES: dict[str, tuple[str, str]] = {
         "automountServiceAccountToken",
         '[{"op": "add", "path": "/automountServiceAccountToken", "value": false}]',
     ),
-    "ResourceQuota/most": ("spec.hard.pods", '[{"op": "replace", "path": "/spec/hard/pods", "value": "2"}]'),
+    "ResourceQuota/most": ("spec.hard[pods]", '[{"op": "replace", "path": "/spec/hard/pods", "value": "2"}]'),
     "CronJob/nightly": ("spec.suspend", '[{"op": "replace", "path": "/spec/suspend", "value": true}]'),
     "StatefulSet/store": ("spec.replicas", '[{"op": "replace", "path": "/spec/replicas", "value": 1}]'),
     "EndpointSlice/by-hand-1": (
