@@ -33,7 +33,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on the shell that it is run from: `lab/lab env` sets a server, a stack and its secrets."""
     for name in os.environ:
-        if name == "KUBECONFIG" or (name.startswith(("FLOWMASTER_", "PULUMI_")) and name not in KEPT):
+        ours = name.startswith(("FLOWMASTER_", "PULUMI_")) and name not in KEPT
+        if ours or name in ("COLUMNS", "KUBECONFIG", "NO_COLOR"):
             monkeypatch.delenv(name)
 
 
