@@ -172,6 +172,9 @@ def of_server(
         for f in found
         if _is(f, project.name, own)
     ]
+    if here is not project.phase:
+        # a move may have ended after its update was killed: then the state knows nothing of it, and sees no change
+        lines.append(f"{project.name} phase: {here}, declared {project.phase}")
     fronts = [f"{f.path or f.object.name}: {on_server(f)}" for f in found if f.object.name == project.transfer.site]
     known = host.compose_addresses.get(project.name, {}) if host else {}
     made_again = {ref.name for ref in server.plan.steps if ref.kind == "Service"}

@@ -206,6 +206,15 @@ def test_an_api_server_that_is_silent_is_waited_for(operator: Operator, server: 
     assert compose.journal(server)["phase"] == SHADOW
 
 
+def test_a_move_that_the_state_knows_nothing_of_is_undone(operator: Operator, mover: Mover, server: Server) -> None:
+    """As it is left by an update that is killed while its provider goes on to the end."""
+    mover.reach(CLUSTER)
+    phase(operator, SHADOW)
+    operator.up()
+    assert compose.journal(server)["phase"] == SHADOW
+    assert operator.preview("--expect-no-changes").changes == {}
+
+
 def test_of_two_runs_one_goes_on(server: Server) -> None:
     said: list[str] = []
     first = docker.Run(server.access, SDX, FOLDER, said.append)
