@@ -10,42 +10,16 @@ from typing import Any
 from flowmaster.cluster import field_managers
 from flowmaster.cluster.defaults import KEPT_ON_REMOVAL, Body, fill, known
 from flowmaster.cluster.describe import describe, service
+from flowmaster.cluster.immutable_fields import IRREPLACEABLE, immutable
 from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.normalise import kept_fields, normalise, without_allocated
 from flowmaster.cluster.reader import LiveState, ending
 from flowmaster.cluster.schema import schema
 from flowmaster.compare.finding import ABSENT, ALLOCATED, ENDING, OPAQUE, Change, Finding, FindingClass, ObjectRef
-from flowmaster.compare.path import Item, Path, covers, render
+from flowmaster.compare.path import Item, Path, render
 from flowmaster.compare.three_way import Difference, apply, compare, same
 from flowmaster.drift.last_applied import Applied
-
-IMMUTABLE: dict[str, tuple[str, ...]] = {
-    "Service": ("spec.clusterIP",),
-    "Deployment": ("spec.selector",),
-    "StatefulSet": ("spec.selector", "spec.serviceName", "spec.volumeClaimTemplates", "spec.podManagementPolicy"),
-    "DaemonSet": ("spec.selector",),
-    "Job": ("spec.template", "spec.selector", "spec.completions", "spec.completionMode"),
-    "RoleBinding": ("roleRef",),
-    "PersistentVolumeClaim": (
-        "spec.accessModes",
-        "spec.dataSource",
-        "spec.dataSourceRef",
-        "spec.resources",
-        "spec.selector",
-        "spec.storageClassName",
-        "spec.volumeMode",
-        "spec.volumeName",
-    ),
-    "Secret": ("type",),
-}
-"""Fields that can only be changed by recreating the object. (Resources of a claim: they cannot be reduced.)"""
-
-IRREPLACEABLE = frozenset({"PersistentVolumeClaim", "StatefulSet"})
-"""Kinds whose objects are never recreated for a field, since their data could be lost."""
-
-_IMMUTABLE_DATA = ("data", "binaryData", "immutable")
-"""Fields of an immutable ConfigMap or Secret that cannot be changed."""
 
 _GENERATED_SECRET_TYPES = frozenset({"kubernetes.io/service-account-token"})
 """Types of Secrets that Kubernetes creates."""
@@ -282,17 +256,6 @@ def _note(difference: Difference, ref: ObjectRef, live: Body, cls: FindingClass)
         again = "left unchanged, since its data could be lost" if ref.kind in IRREPLACEABLE else "is recreated"
         notes.append(f"cannot be changed in place: the {ref.kind} {again}")
     return "; ".join(notes)
-
-
-def immutable(ref: ObjectRef, text: str, live: Body) -> bool:
-    """Return whether a field can only be changed by recreating the object."""
-    fixed = IMMUTABLE.get(ref.kind, ()) + (_IMMUTABLE_DATA if has_immutable_data(live) else ())
-    return any(covers(path, text) for path in fixed)
-
-
-def has_immutable_data(live: Body) -> bool:
-    """Return whether a ConfigMap or Secret is immutable."""
-    return live.get("immutable") is True
 
 
 def _conditions(ref: ObjectRef, text: str, value: Any, live: Body, comparison: Comparison) -> frozenset[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from config.rules import Rule, decide
+from flowmaster.cluster.immutable_fields import has_immutable_data, immutable
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.reader import LiveState, ending
 from flowmaster.cluster.writes import Step, Way
@@ -14,7 +15,7 @@ from flowmaster.compare.finding import Action, Finding, FindingClass, ObjectRef
 from flowmaster.compare.path import render
 from flowmaster.compare.three_way import Difference, apply, has_opaque
 from flowmaster.drift.last_applied import Applied
-from flowmaster.drift.objects import Comparison, findings_with_differences, has_immutable_data, immutable, reference
+from flowmaster.drift.objects import Comparison, findings_with_differences, reference
 from flowmaster.heal import kept_fields
 
 Body = dict[str, Any]
