@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from lab.supervisor import linux
 from lab.tools import cache, manifest
@@ -37,7 +38,7 @@ def main() -> int:
     for kind in (machine, userland):
         kind.add_argument("script", nargs="?", help="what to run there instead, in the project's folder; text of sh")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # with all that `finally` has to do
+    signal.signal(signal.SIGTERM, told_to_end)
     if os.geteuid() != 0:
         print("error: root is needed, for mounts and namespaces\nrun it with sudo or as root", file=sys.stderr)
         return 1
@@ -60,6 +61,12 @@ def main() -> int:
     except MachineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def told_to_end(number: int, _: object) -> NoReturn:
+    """Ends as asked, with all that `finally` has to do."""
+    say(f"ended by {signal.Signals(number).name}")
+    sys.exit(128 + number)
 
 
 @contextmanager

@@ -42,7 +42,10 @@ def _first_process(work: Callable[[], int]) -> int:
 
 
 def _wait(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code < 0:
+        raise MachineError(f"the run was ended by {signal.Signals(-code).name}\nrun it again")
+    return code
 
 
 def _child(work: Callable[[], int]) -> int:
