@@ -12,12 +12,12 @@ from config.read_yaml import read_yaml
 from config.settings import Settings
 from config.stack import Stack
 from flowmaster.adopt import controllers, write
-from flowmaster.adopt.adoption import OBJECTS, Adoption, hidden, read_all, set_baselines
+from flowmaster.adopt.adoption import OBJECTS, Adoption, as_secrets, read_all, set_baselines
 from flowmaster.adopt.describe import Description, describe, images
 from flowmaster.adopt.errors import AdoptionError
 from flowmaster.adopt.objects import files as object_files
 from flowmaster.adopt.proof import prove
-from flowmaster.adopt.provable import Options, grouped, refused_by_models
+from flowmaster.adopt.provable import Options, group_by_reason, refused_by_models
 from flowmaster.cluster.connection import Api, identity
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import ObjectRef
@@ -46,12 +46,12 @@ def prepare(
     wanted = _wanted(live, only) - declared
     if not wanted:
         return None
-    kept = controllers.kept(live, options.take)
+    kept = controllers.controlled(live, options.take)
     _refuse({ref: kept[ref] for ref in wanted & kept.keys()})
     left = dict.fromkeys(live.objects.keys() - wanted, "not asked for")
     description = describe(live, settings.catalogue.registry, dict(images(live)), left, frozenset(), declared)
     description.unmanaged = [(ref, why) for ref, why in description.unmanaged if ref in wanted]
-    _refuse(dict(description.unmanaged) | description.unsayable)
+    _refuse(dict(description.unmanaged) | description.inexpressible)
     written = read_yaml(load.catalogue_path(settings.stack, root))
     _add_conventions(settings, description)
     if description.objects:
@@ -89,7 +89,7 @@ def _wanted(live: LiveState, only: frozenset[str]) -> set[ObjectRef]:
 
 def _refuse(reasons: dict[ObjectRef, str]) -> None:
     if reasons:
-        words = "; ".join(f"{names}: {why}" for names, why in grouped(sorted(reasons.items())))
+        words = "; ".join(f"{names}: {why}" for names, why in group_by_reason(sorted(reasons.items())))
         raise AdoptionError(words, "nothing was written, and nothing was changed", "the rest is as it was")
 
 
@@ -117,8 +117,8 @@ def _settings(settings: Settings, description: Description, written: Body) -> Se
     stack_values["services"] |= description.services
     stack = load.validate(Stack, stack_values, "the stack that adopt writes").model_copy(
         update={
-            "secrets": {**settings.stack.secrets, **hidden(description.secrets)},
-            "sealed": {**settings.stack.sealed, **hidden(description.sealed)},
+            "secrets": {**settings.stack.secrets, **as_secrets(description.secrets)},
+            "sealed": {**settings.stack.sealed, **as_secrets(description.sealed)},
         }
     )
     made = object_files(settings.objects, description.objects, settings.namespace)

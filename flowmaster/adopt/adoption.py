@@ -18,21 +18,21 @@ from config.secrets_file import Values
 from config.settings import Settings
 from config.stack_file import replace_files
 from flowmaster.adopt import backup, inventory, provable, write
-from flowmaster.adopt import sites as host_adopt
-from flowmaster.adopt import unmanaged as left
-from flowmaster.adopt.describe import Description, in_the_clear
+from flowmaster.adopt import sites as nginx_sites
+from flowmaster.adopt.describe import Description, plaintext_secrets
 from flowmaster.adopt.errors import AdoptionError
 from flowmaster.adopt.objects import files as object_files
 from flowmaster.adopt.proof import Proof, prove
 from flowmaster.adopt.provable import DEFAULTS, Options
 from flowmaster.adopt.sites import AdoptedSite
+from flowmaster.adopt.unmanaged import rules as unmanaged_rules
 from flowmaster.cluster import reader
 from flowmaster.cluster.connection import Api, UnreachableError, identity
 from flowmaster.cluster.inline_secrets import revealed
 from flowmaster.cluster.kinds import kind_name
 from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import Action, ObjectRef
-from flowmaster.drift import host as source
+from flowmaster.drift import host as host_source
 from flowmaster.drift.engine import read_declared
 from flowmaster.drift.last_applied import Applied
 from flowmaster.drift.objects import Comparison, reference, undeclared
@@ -98,7 +98,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
     :raises AdoptionError: where the namespace itself, or with `strict` any object, cannot be taken over.
     :raises HostError: where the stack has sites of nginx, and the server cannot be read over SSH.
     """
-    host = source.start_reading(settings)
+    host = host_source.start_reading(settings)
     masker = Masker(body for _, body in live.of("Secret"))
     _refuse_secrets(live, masker)
     uid = identity(api)
@@ -115,11 +115,11 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
     sites: Mapping[str, AdoptedSite] = {}
     sites_left: Sequence[tuple[str, str]] = ()
     if host is not None and settings.stack.reverse_proxy is not None:
-        addresses = source.addresses(adopted, live)
+        addresses = host_source.addresses(adopted, live)
         own_sites = settings.stack.reverse_proxy.sites
-        sites = host_adopt.sites(own_sites, host.state(), addresses)
+        sites = nginx_sites.sites(own_sites, host.state(), addresses)
         own = {*own_sites, *(project.transfer.site for project in host.projects.values())}
-        sites_left = host_adopt.not_taken(own, host.state())
+        sites_left = nginx_sites.unadopted(own, host.state())
     return Adoption(
         settings=adopted,
         live=live,
@@ -127,7 +127,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
         proofs=found.proofs,
         uid=uid,
         declared=settings.objects,
-        rules=left.rules(unmanaged, settings.stack.rules),
+        rules=unmanaged_rules(unmanaged, settings.stack.rules),
         sites=sites,
         sites_left=sites_left,
     )
@@ -144,7 +144,7 @@ def read_all(api: Api, live: reader.LiveState) -> list[tuple[str, str]]:
 def _refuse_secrets(live: reader.LiveState, masker: Masker) -> None:
     """Refuse secrets where they can neither be sealed nor left out: in the namespace itself."""
     for ref, body in live.of("Namespace"):
-        if places := in_the_clear(body, masker):
+        if places := plaintext_secrets(body, masker):
             raise AdoptionError(
                 f"{ref}: a secret stands in {places[0]} in the clear",
                 "the catalogue and the state would have it in the clear, too",
@@ -223,7 +223,7 @@ def diffs(adoption: Adoption, root: Path) -> Iterator[str]:
         yield f"and, encrypted, {len(secrets)} values of secrets: {', '.join(map(str, secrets))}"
 
 
-def carry_out(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:
+def save(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:
     """Back the live objects up, then write catalogue and stack. Returns the backup.
 
     :raises UserError: where something cannot be written; then nothing is.
@@ -260,7 +260,7 @@ def settings_of(settings: Settings, description: Description, uid: str) -> Setti
         "adopted": {"at": "now", "uid": uid},
     }
     stack = load.validate(type(settings.stack), stack_values, "the stack that adopt writes").model_copy(
-        update={"secrets": hidden(description.secrets), "sealed": hidden(description.sealed)}
+        update={"secrets": as_secrets(description.secrets), "sealed": as_secrets(description.sealed)}
     )
     objects = _objects(settings, description)
     if objects:
@@ -294,7 +294,7 @@ def _catalogue(description: Description) -> Catalogue:
     return load.validate(Catalogue, description.catalogue, "the catalogue that adopt writes")
 
 
-def hidden(values: dict[str, dict[str, str]]) -> dict[str, dict[str, SecretStr]]:
+def as_secrets(values: dict[str, dict[str, str]]) -> dict[str, dict[str, SecretStr]]:
     return {name: {key: SecretStr(value) for key, value in keys.items()} for name, keys in values.items()}
 
 
@@ -310,7 +310,7 @@ def is_described(settings: Settings, proofs: list[Proof], live: reader.LiveState
     return settings.stack.adopted is not None and not unknown and all(proof.holds for proof in proofs)
 
 
-def as_configured(api: Api, settings: Settings, live: reader.LiveState) -> list[Proof]:
+def prove_configured(api: Api, settings: Settings, live: reader.LiveState) -> list[Proof]:
     """The proofs for the configuration as it is."""
     bodies = [dict(body) for body in manifests(settings)]
     read_declared(api, live, bodies)

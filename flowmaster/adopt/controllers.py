@@ -109,7 +109,7 @@ _MARGINAL = frozenset({"status", "scale"})
 """Subresources through which what is declared is not written."""
 
 
-def keeper(ref: ObjectRef, body: Body) -> str | None:
+def controller_of(ref: ObjectRef, body: Body) -> str | None:
     """Who keeps the object, as words that a person can act on; None where nobody is known to.
 
     What this program has applied already is its own.
@@ -126,12 +126,12 @@ def keeper(ref: ObjectRef, body: Body) -> str | None:
     return f"kept by {others[0]} (a field manager that has fields of it)" if others else None
 
 
-def kept(live: LiveState, taken: Iterable[str] = ()) -> dict[ObjectRef, str]:
+def controlled(live: LiveState, taken: Iterable[str] = ()) -> dict[ObjectRef, str]:
     """Who keeps which objects of the namespace.
 
     :param taken: `Kind/name` of those to be taken over all the same; `*` stands for any text.
     """
-    found = ((ref, keeper(ref, body)) for ref, body in live.objects.items() if ref.kind != "Namespace")
+    found = ((ref, controller_of(ref, body)) for ref, body in live.objects.items() if ref.kind != "Namespace")
     return {ref: why for ref, why in found if why and not named(ref, taken)}
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from config.types import tag_candidates
 from flowmaster.adopt import objects
 from flowmaster.adopt import service as services
-from flowmaster.adopt.desired import Body, meant
-from flowmaster.adopt.override import NotSayableError
+from flowmaster.adopt.desired import Body, desired_body
+from flowmaster.adopt.override import InexpressibleError
 from flowmaster.cluster.copies import LAST_APPLIED, copies
 from flowmaster.cluster.masking import Masker, telling
 from flowmaster.cluster.reader import LiveState
@@ -51,7 +51,7 @@ class Description:
     """What no typed field says."""
     unmanaged: list[tuple[ObjectRef, str]] = field(default_factory=list)
     """What stays as it is and is not managed, and why."""
-    unsayable: dict[ObjectRef, str] = field(default_factory=dict)
+    inexpressible: dict[ObjectRef, str] = field(default_factory=dict)
     """What could not be written down, and why: to be left as it is."""
     unread: list[tuple[str, str]] = field(default_factory=list)
     """Kinds of which it is not known what there is, and why."""
@@ -83,10 +83,10 @@ def describe(
     result = Description(catalogue={}, services={})
     masker = Masker(body for _, body in live.of("Secret"))
     for ref, body in live.objects.items():
-        as_manifest = ref in raw or not _has_form(ref)
+        as_manifest = ref in raw or not _has_entry(ref)
         why = _not_managed(ref, body, live, left)
         if why is None:
-            why = _unfit(ref, body, masker, as_manifest)
+            why = _why_unfit(ref, body, masker, as_manifest)
         if why is not None:
             managed.pop(ref, None)
             if why:
@@ -95,7 +95,7 @@ def describe(
             managed.pop(ref, None)
             result.objects[ref] = objects.manifest(body)
     result.copied = [(ref, n) for ref, body in managed.items() for n in copies(body) if n != LAST_APPLIED]
-    wanted = {ref: meant(body) for ref, body in managed.items()}
+    wanted = {ref: desired_body(body) for ref, body in managed.items()}
     of = {kind: {ref.name: body for ref, body in wanted.items() if ref.kind == kind} for kind in _MANAGED}
     addresses = {ref.name: body["spec"].get("clusterIP", "") for ref, body in live.of("Service")}
     common = _conventions(of["Deployment"])
@@ -108,7 +108,7 @@ def describe(
     }
     entries = {}
     there = {kind: {*of[kind], *(ref.name for ref in declared if ref.kind == kind)} for kind in _MANAGED}
-    surroundings = services.Surroundings(managed=there, masker=masker)
+    surroundings = services.Context(managed=there, masker=masker)
     for name, body in of["Deployment"].items():
         me = ObjectRef("Deployment", live.namespace, name)
         address = addresses.get(name, "")
@@ -118,8 +118,8 @@ def describe(
             service["spec"]["clusterIP"] = address
         try:
             described = services.describe(name, body, service, registry, common, surroundings)
-        except NotSayableError as err:
-            result.unsayable[me] = f"no override can say its {': '.join(err.args)}"
+        except InexpressibleError as err:
+            result.inexpressible[me] = f"no override can say its {': '.join(err.args)}"
             continue
         if described.exposed:
             del of["Service"][name]
@@ -140,7 +140,7 @@ def describe(
     return result
 
 
-def _has_form(ref: ObjectRef) -> bool:
+def _has_entry(ref: ObjectRef) -> bool:
     """Whether the catalogue has a form for the object, or the namespace is it."""
     return ref.kind in _MANAGED and not (ref.kind == "Deployment" and not _LABEL.fullmatch(ref.name))
 
@@ -149,28 +149,28 @@ def _not_managed(ref: ObjectRef, body: Body, live: LiveState, left: Mapping[Obje
     """Why an object is not taken over; empty where that goes without saying; None where it is, as far as is known."""
     if (ref.kind, ref.name) in _KUBERNETES_MAKES:
         return ""
-    if ref.kind not in _MANAGED and (why := objects.why_left(ref, body, live)) is not None:
+    if ref.kind not in _MANAGED and (why := objects.reason_unmanaged(ref, body, live)) is not None:
         return why
     if owners := body["metadata"].get("ownerReferences"):
         return f"made by {owners[0]['kind']}/{owners[0]['name']}"
     return left.get(ref)
 
 
-def _unfit(ref: ObjectRef, body: Body, masker: Masker, as_manifest: bool) -> str | None:
+def _why_unfit(ref: ObjectRef, body: Body, masker: Masker, as_manifest: bool) -> str | None:
     """Why neither the catalogue nor a manifest can, or must, have an object."""
     if ref.kind == "Secret" and _SECRETS_OF_OTHERS.fullmatch(str(body.get("type", ""))):
         return f"of type {body['type']}: its maker keeps it"
-    found = in_the_clear(body, masker) if ref.kind != "Namespace" else []
-    if not found and as_manifest and (place := objects.secret_place(body, masker)):
+    found = plaintext_secrets(body, masker) if ref.kind != "Namespace" else []
+    if not found and as_manifest and (place := objects.plaintext_secret(body, masker)):
         found = [place]
     if found:
         return f"a secret stands in it in the clear ({', '.join(found)}): move that into a Secret, then adopt --again"
     return None
 
 
-def in_the_clear(body: Body, masker: Masker) -> list[str]:
+def plaintext_secrets(body: Body, masker: Masker) -> list[str]:
     """Where secrets stand in an object that the catalogue would write down, and the state keep, as it is."""
-    parts = {"metadata.annotations": meant(body)["metadata"].get("annotations") or {}}
+    parts = {"metadata.annotations": desired_body(body)["metadata"].get("annotations") or {}}
     if body["kind"] == "ConfigMap":
         parts["data"] = body.get("data") or {}
     return [

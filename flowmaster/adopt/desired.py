@@ -15,7 +15,7 @@ _CONTROLLED = ("deployment.kubernetes.io/",)
 """Annotations that controllers write on the objects themselves."""
 
 
-def meant(live: Body) -> Body:
+def desired_body(live: Body) -> Body:
     """The object as a person would write it down, with nothing lost: filled in again, it is the live one."""
     kind, name = str(live["kind"]), str(live["metadata"]["name"])
     normal = normalise(live)
@@ -35,18 +35,18 @@ def _pinned(service: Body) -> Body:
     return {"spec": {key: spec[key] for key in ("ports", "healthCheckNodePort") if key in spec}}
 
 
-def full(kind: str, name: str, body: Body) -> Body:
+def with_defaults(kind: str, name: str, body: Body) -> Body:
     """A body in normal form with all that the server would fill in."""
     return fill(kind, normalise({"kind": kind, **copy.deepcopy(body)}), name)
 
 
 def _without_defaults(kind: str, name: str, body: Body) -> Body:
     """Take away, from the leaves up, whatever the server would put back as it was."""
-    whole = full(kind, name, body)
+    whole = with_defaults(kind, name, body)
     result = copy.deepcopy(body)
     for parent, key in _places(result):
         value = parent.pop(key)
-        if not same(full(kind, name, result), whole, schema(kind)):
+        if not same(with_defaults(kind, name, result), whole, schema(kind)):
             parent[key] = value
     return result
 

@@ -26,7 +26,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class First:
+class NewStack:
     """A stack that is to be: its files do not exist yet."""
 
     name: str
@@ -52,7 +52,7 @@ class First:
         return load.catalogue_file(self.catalogue_name, self.root)
 
 
-def check_free(first: First) -> None:
+def check_free(first: NewStack) -> None:
     """Refuse a name that is none, or is taken.
 
     :raises ConfigError: with what is there.
@@ -74,7 +74,7 @@ def check_free(first: First) -> None:
         )
 
 
-def texts(first: First, api: Api) -> tuple[dict[str, Any], dict[str, Any]]:
+def file_texts(first: NewStack, api: Api) -> tuple[dict[str, Any], dict[str, Any]]:
     """The stack's configuration and the catalogue, as data.
 
     :raises ConfigError: where there is no such namespace.
@@ -111,7 +111,7 @@ def _registry(api: Api, namespace: str) -> str:
     return _NO_REGISTRY
 
 
-def write(first: First, config: dict[str, Any], catalogue: dict[str, Any], provider: str | None) -> None:
+def write(first: NewStack, config: dict[str, Any], catalogue: dict[str, Any], provider: str | None) -> None:
     """Make the stack in Pulumi's backend, then write both files.
 
     :param provider: Pulumi's secrets provider, where it is not the default of the backend.
@@ -137,7 +137,7 @@ def write(first: First, config: dict[str, Any], catalogue: dict[str, Any], provi
         made.unlink()
 
 
-def _pulumi_init(first: First, provider: str | None) -> None:
+def _pulumi_init(first: NewStack, provider: str | None) -> None:
     command = ["pulumi", "stack", "init", first.name, "--non-interactive"]
     command += ["--secrets-provider", provider] if provider else []
     # Pulumi's file for the stack is made beside Pulumi.yaml, whichever is used later
@@ -155,7 +155,7 @@ def _pulumi_init(first: First, provider: str | None) -> None:
         )
 
 
-def _known(first: First, environ: dict[str, str]) -> bool:
+def _known(first: NewStack, environ: dict[str, str]) -> bool:
     """Whether the stack is there already, without any resources: `pulumi stack init` was run before."""
     command = ["pulumi", "stack", "ls", "--json", "--non-interactive"]
     done = subprocess.run(command, cwd=first.root, env=environ, capture_output=True, text=True, check=False)

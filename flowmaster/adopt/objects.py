@@ -54,7 +54,7 @@ def _of_server(live: Body, annotation: str) -> bool:
     return bool(owners) and all(owner.manager in CONTROLLERS for owner in owners)
 
 
-def why_left(ref: ObjectRef, body: Body, live: LiveState) -> str | None:
+def reason_unmanaged(ref: ObjectRef, body: Body, live: LiveState) -> str | None:
     """Why an object is not declared as it stands; empty where that goes without saying; None where it is."""
     if owners := body["metadata"].get("ownerReferences"):
         return "" if ref.kind in _ONCE else f"made by {owners[0]['kind']}/{owners[0]['name']}"
@@ -69,7 +69,7 @@ def why_left(ref: ObjectRef, body: Body, live: LiveState) -> str | None:
     return None
 
 
-def secret_place(body: Body, masker: Masker) -> str | None:
+def plaintext_secret(body: Body, masker: Masker) -> str | None:
     """The first place of an object at which a secret stands in the clear; None where there is none.
 
     Besides what a Secret holds and what its form gives away, a value counts whose variable, header or option tells.

@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from flowmaster.adopt.desired import Body, full
+from flowmaster.adopt.desired import Body, with_defaults
 from flowmaster.cluster.schema import schema
 from flowmaster.compare.finding import ABSENT
 from flowmaster.compare.path import Item, Path, render
@@ -14,27 +14,27 @@ from flowmaster.compare.three_way import Difference, compare
 from flowmaster.render.override import AFTER, REMOVE, REPLACE, merge
 
 
-class NotSayableError(Exception):
+class InexpressibleError(Exception):
     """A difference that no override expresses; its argument is the path of the field."""
 
 
 def override(kind: str, name: str, rendered: Body, wanted: Body) -> Body:
     """A merge patch that makes `wanted` of `rendered`; empty where they say the same.
 
-    :raises NotSayableError: where that cannot be said.
+    :raises InexpressibleError: where that cannot be said.
     """
-    target = full(kind, name, wanted)
-    differences = compare(target, full(kind, name, rendered), schema=schema(kind))
+    target = with_defaults(kind, name, wanted)
+    differences = compare(target, with_defaults(kind, name, rendered), schema=schema(kind))
     remaining: list[Difference] = []
     for by_name in (_renamed, _as_it_is):
         patch: Body = {}
         for difference in differences:
             _add(patch, replace(difference, path=by_name(difference.path, rendered, wanted)), wanted, rendered)
         _keep_order(patch, rendered, merge(rendered, patch), wanted)
-        remaining = compare(target, full(kind, name, merge(rendered, patch)), schema=schema(kind))
+        remaining = compare(target, with_defaults(kind, name, merge(rendered, patch)), schema=schema(kind))
         if not remaining:
             return patch
-    raise NotSayableError(render(remaining[0].path))
+    raise InexpressibleError(render(remaining[0].path))
 
 
 def fields(patch: Any, prefix: str = "") -> list[str]:
@@ -62,7 +62,7 @@ def _add(patch: Body, difference: Difference, wanted: Body, rendered: Body) -> N
     for position, step in enumerate(path):
         last = position == len(path) - 1
         if isinstance(step, Item):
-            raise NotSayableError(render(path))
+            raise InexpressibleError(render(path))
         key = str(step)
         following = path[position + 1] if not last else None
         if isinstance(following, Item) and not _by_name(following):

@@ -72,13 +72,15 @@ def provable(
     """
     _refuse_unknown(options, live)
     prover = Prover(api, live)
-    kept = controllers.kept(live, options.take)
+    kept = controllers.controlled(live, options.take)
     failed: dict[ObjectRef, str] = {}
     raw: set[ObjectRef] = set()
     """What no form of the catalogue can hold is kept as a manifest, before it is given up."""
     while True:
         description = describe(live, settings.catalogue.registry, dict(images(live)), kept | failed, raw)
-        more = description.unsayable | refused_by_models(description.catalogue, description.services, live.namespace)
+        more = description.inexpressible | refused_by_models(
+            description.catalogue, description.services, live.namespace
+        )
         if more and not (more.keys() & raw) and all(ref.kind in _AS_MANIFEST for ref in more):
             raw |= more.keys()
             continue
@@ -146,7 +148,7 @@ def _refuse_namespace(failed: Mapping[ObjectRef, str]) -> None:
 
 
 def _strict(failed: Mapping[ObjectRef, str]) -> AdoptionError:
-    reasons = "; ".join(f"{names}: {why}" for names, why in grouped(failed.items()))
+    reasons = "; ".join(f"{names}: {why}" for names, why in group_by_reason(failed.items()))
     return AdoptionError(
         f"{len(failed)} of the objects cannot be taken over as they are (--strict): {reasons}",
         "nothing was written, and nothing was changed",
@@ -154,7 +156,7 @@ def _strict(failed: Mapping[ObjectRef, str]) -> AdoptionError:
     )
 
 
-def grouped(reasons: Iterable[tuple[ObjectRef, str]]) -> list[tuple[str, str]]:
+def group_by_reason(reasons: Iterable[tuple[ObjectRef, str]]) -> list[tuple[str, str]]:
     """The objects, in one text, that each reason is about, and the reason."""
     about: dict[str, list[str]] = {}
     for ref, why in reasons:

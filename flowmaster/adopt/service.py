@@ -20,7 +20,7 @@ from flowmaster.render import microservice
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class Context:
     """What a service is described by, besides itself."""
 
     managed: Mapping[str, Collection[str]] | None = None
@@ -33,11 +33,11 @@ class Surroundings:
         return self.managed is None or name in self.managed[kind]
 
 
-_ANY = Surroundings()
+_ANY = Context()
 
 
 @dataclass
-class Described:
+class ServiceDescription:
     """What was written down about one service."""
 
     entry: Body
@@ -75,11 +75,11 @@ def port_name(name: str, deployment: Body) -> str | None:
 
 
 def describe(
-    name: str, deployment: Body, service: Body | None, registry: str, common: Body, surroundings: Surroundings = _ANY
-) -> Described:
+    name: str, deployment: Body, service: Body | None, registry: str, common: Body, surroundings: Context = _ANY
+) -> ServiceDescription:
     """The entry and the release that render what is given.
 
-    :param deployment: what is meant by the Deployment (:func:`flowmaster.adopt.desired.meant`).
+    :param deployment: what is meant by the Deployment (:func:`flowmaster.adopt.desired.desired_body`).
     :param service: the same of the Service of the same name, if there is one.
     :raises flowmaster.adopt.override.NotSayable: where not even an override expresses it.
     """
@@ -104,7 +104,7 @@ def describe(
     if pull_policy(container) != common["imagePullPolicy"]:
         entry["conventions"] = {"imagePullPolicy": pull_policy(container)}
     release = fitting(Release, release, {"tag": ""})
-    described = Described(fitting(Service, entry), release, container["image"], service is not None, sealed)
+    described = ServiceDescription(fitting(Service, entry), release, container["image"], service is not None, sealed)
     marked = replace(described, sealed={key: inline_secrets.mark(key) for key in sealed})
     patches = _patches(name, _alone(name, marked, registry, common), deployment, service, described)
     if patches:
@@ -112,7 +112,9 @@ def describe(
     return described
 
 
-def _patches(name: str, settings: Settings, deployment: Body, service: Body | None, described: Described) -> Body:
+def _patches(
+    name: str, settings: Settings, deployment: Body, service: Body | None, described: ServiceDescription
+) -> Body:
     """What must be laid over the rendered bodies so that they are the live ones."""
     patches: Body = {}
     rendered: Any = microservice.deployment(settings, name)
@@ -127,7 +129,7 @@ def _patches(name: str, settings: Settings, deployment: Body, service: Body | No
     return patches
 
 
-def _alone(name: str, described: Described, registry: str, common: Body) -> Settings:
+def _alone(name: str, described: ServiceDescription, registry: str, common: Body) -> Settings:
     """Settings with this service only, to see what it renders to."""
     stack = {
         "cluster": {"context": "any", "namespace": "any"},
@@ -187,7 +189,7 @@ def _ports(entry: Body, container: Body, service: Body | None, usual: str) -> No
         entry["nodePort"] = ours[0]["nodePort"]
 
 
-def _environment(entry: Body, container: Body, sealed: Mapping[str, str], surroundings: Surroundings) -> None:
+def _environment(entry: Body, container: Body, sealed: Mapping[str, str], surroundings: Context) -> None:
     """Variables into the entry, secrets sealed; what it has no words for is left to the override."""
     env: Body = {}
     variables = container.get("env", ())
@@ -206,7 +208,7 @@ def _environment(entry: Body, container: Body, sealed: Mapping[str, str], surrou
         entry["envFrom"] = sources
 
 
-def _source(source: Body, surroundings: Surroundings) -> Body | None:
+def _source(source: Body, surroundings: Context) -> Body | None:
     """A variable's source as the catalogue writes it; None for what it has no words for."""
     match source:
         case {"secretKeyRef": {"name": name, "key": key} as found} if len(found) == 2:
@@ -218,7 +220,7 @@ def _source(source: Body, surroundings: Surroundings) -> Body | None:
     return None
 
 
-def _whole(source: Body, surroundings: Surroundings) -> Body | None:
+def _whole(source: Body, surroundings: Context) -> Body | None:
     match source:
         case {"configMapRef": {"name": name} as found} if len(found) == len(source) == 1:
             return {"configMap": name} if surroundings.has("ConfigMap", name) else None
@@ -257,7 +259,7 @@ def _rest(entry: Body, name: str, container: Body) -> None:
             entry["resources"] = {part: {k: str(v) for k, v in values.items()} for part, values in resources.items()}
 
 
-def _volumes(entry: Body, deployment: Body, container: Body, surroundings: Surroundings) -> None:
+def _volumes(entry: Body, deployment: Body, container: Body, surroundings: Context) -> None:
     mounts = container.get("volumeMounts", [])
     typed: Body = {}
     for volume in deployment["spec"]["template"]["spec"].get("volumes", ()):
@@ -271,7 +273,7 @@ def _volumes(entry: Body, deployment: Body, container: Body, surroundings: Surro
         entry["volumes"] = typed
 
 
-def _volume_source(volume: Body, surroundings: Surroundings) -> Body | None:
+def _volume_source(volume: Body, surroundings: Context) -> Body | None:
     match {key: value for key, value in volume.items() if key != "name"}:
         case {"configMap": {"name": name} as found} if len(found) == 1:
             return {"configMap": name} if surroundings.has("ConfigMap", name) else None

@@ -20,7 +20,7 @@ _PROTOCOLS = ["TLSv1.2", "TLSv1.3"]
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+:\d+")
 
 
-class AdoptError(UserError):
+class SiteAdoptionError(UserError):
     """A site that cannot be taken over as it is."""
 
 
@@ -47,21 +47,21 @@ class _Listen:
     default: bool
 
 
-def refused(site: str, directive: Directive, what: str, why: str, remedy: str) -> AdoptError:
+def refused(site: str, directive: Directive, what: str, why: str, remedy: str) -> SiteAdoptionError:
     """That one directive cannot be taken over, by its line."""
-    return AdoptError(f"site {site}, line {directive['line']}: {what}", why, remedy)
+    return SiteAdoptionError(f"site {site}, line {directive['line']}: {what}", why, remedy)
 
 
-def sends_on(block: Iterable[Directive]) -> bool:
+def proxies(block: Iterable[Directive]) -> bool:
     """Whether a server does nothing but send requests elsewhere."""
     names = {d["directive"] for d in block if d["directive"] != "#"}
     return "return" in names and names <= {"listen", "server_name", "return"}
 
 
-class Reader:
+class SiteReader:
     """Fills an :class:`AdoptedSite`.
 
-    :raises AdoptError: from :meth:`read`, naming the line of what is not understood and what to do about it.
+    :raises SiteAdoptionError: from :meth:`read`, naming the line of what is not understood and what to do about it.
     """
 
     def __init__(self, name: str, addresses: Mapping[str, str], adopted: AdoptedSite) -> None:
@@ -178,7 +178,7 @@ class Reader:
             )
         return found[0] if found else None
 
-    def _rewrite(self, directive: Directive, what: str, usual: str) -> AdoptError:
+    def _rewrite(self, directive: Directive, what: str, usual: str) -> SiteAdoptionError:
         return refused(
             self.name,
             directive,

@@ -13,13 +13,22 @@ from pydantic import ValidationError
 
 from config.errors import from_validation
 from config.reverse_proxy import Site
-from flowmaster.adopt.site_directives import AGAIN, LEAVE, AdoptedSite, AdoptError, Directive, Reader, refused, sends_on
+from flowmaster.adopt.site_directives import (
+    AGAIN,
+    LEAVE,
+    AdoptedSite,
+    Directive,
+    SiteAdoptionError,
+    SiteReader,
+    proxies,
+    refused,
+)
 from flowmaster.compare.three_way import Difference, compare
 from flowmaster.host import nginx_credentials, nginx_tree, server_match
 from flowmaster.host.nginx import ENABLED, HostState
 from flowmaster.render.nginx import site_text
 
-__all__ = ["AdoptError", "AdoptedSite", "not_taken", "site", "sites"]
+__all__ = ["AdoptedSite", "SiteAdoptionError", "site", "sites", "unadopted"]
 _BLOCKS = frozenset({"server", "location", "if", "limit_except"})
 
 
@@ -27,13 +36,13 @@ def site(name: str, text: str, addresses: Mapping[str, str]) -> AdoptedSite:
     """The configuration of a site from its file.
 
     :param addresses: ``CLUSTERIP:PORT`` by service: these become locations of the service, others stay addresses.
-    :raises AdoptError: where the file is no valid site, has a credential in the clear, or says something that cannot
-        be carried over.
+    :raises SiteAdoptionError: where the file is no valid site, has a plaintext credential, or says something that
+        cannot be carried over.
     """
     try:
         directives = nginx_tree.parse(text)
     except nginx_tree.SyntaxProblem as err:
-        raise AdoptError(f"site {name}: {err}", "", "correct the file on the server (nginx -t)") from err
+        raise SiteAdoptionError(f"site {name}: {err}", "", "correct the file on the server (nginx -t)") from err
     _refuse_unreadable(name, directives)
     _refuse_credentials(name, directives)
     adopted = AdoptedSite({}, comments=list(_comments(directives)))
@@ -42,16 +51,16 @@ def site(name: str, text: str, addresses: Mapping[str, str]) -> AdoptedSite:
     if strange:
         what = f"directive {strange[0]['directive']!r} beside the server cannot be taken over"
         raise refused(name, strange[0], what, "a site is one server, or two of which one sends to HTTPS", LEAVE)
-    redirect = next((s for s in servers if len(servers) == 2 and sends_on(s["block"])), None)
+    redirect = next((s for s in servers if len(servers) == 2 and proxies(s["block"])), None)
     if len(servers) != (2 if redirect else 1):
         found = f"{len(servers)} server blocks" if len(servers) != 2 else "two servers, neither of which only redirects"
-        raise AdoptError(
+        raise SiteAdoptionError(
             f"site {name}: {found}: cannot be taken over",
             "a site is one server, or two of which one sends to HTTPS",
             LEAVE,
         )
     main = next(s for s in servers if s is not redirect)
-    Reader(name, addresses, adopted).read(main, redirect)
+    SiteReader(name, addresses, adopted).read(main, redirect)
     _prove(name, text, adopted, addresses)
     return adopted
 
@@ -59,13 +68,13 @@ def site(name: str, text: str, addresses: Mapping[str, str]) -> AdoptedSite:
 def sites(names: Iterable[str], host: HostState, addresses: Mapping[str, str]) -> dict[str, AdoptedSite]:
     """Those of the named sites that the server has, each as its configuration.
 
-    :raises AdoptError: where one cannot be taken over.
+    :raises SiteAdoptionError: where one cannot be taken over.
     """
     found = {name: host.site(name) for name in names}
     return {name: site(name, file.content, addresses) for name, file in found.items() if file and file.content}
 
 
-def not_taken(names: Collection[str], host: HostState) -> list[tuple[str, str]]:
+def unadopted(names: Collection[str], host: HostState) -> list[tuple[str, str]]:
     """The files of enabled sites that are not among those named, each with what it serves."""
     found = []
     for path, file in sorted(host.files.items()):
@@ -133,11 +142,11 @@ def _prove(name: str, text: str, adopted: AdoptedSite, addresses: Mapping[str, s
         rendered = site_text(Site.model_validate(known), addresses)
     except ValidationError as err:
         found = from_validation(err, Site, f"site {name}")
-        raise AdoptError(found.found, "configuration has no field for that", LEAVE) from err
+        raise SiteAdoptionError(found.found, "configuration has no field for that", LEAVE) from err
     differing = compare(nginx_tree.meaning(rendered), nginx_tree.meaning(text))
     if differing:
         first = differing[0]
-        raise AdoptError(
+        raise SiteAdoptionError(
             f"site {name}, line {_line(nginx_tree.parse(text), first)}: {_change(first)}",
             "what nginx serves would change",
             f"write it so on the server, reload nginx, {AGAIN}, or {LEAVE}",

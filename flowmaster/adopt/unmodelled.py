@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from flowmaster.adopt.desired import Body
-from flowmaster.adopt.override import NotSayableError
+from flowmaster.adopt.override import InexpressibleError
 from flowmaster.cluster.inline_secrets import marked
 
 _MAPPINGS = frozenset({"env", "volumes", "probes", "labels", "annotations", "podLabels", "podAnnotations"})
@@ -19,7 +19,7 @@ def fitting(model: type[BaseModel], values: Body, otherwise: Body | None = None)
     """The values without those that the model refuses, and without those that hold the mark of a secret.
 
     :param otherwise: what stands in the place of values that the model cannot do without.
-    :raises NotSayableError: where the model refuses the values together.
+    :raises InexpressibleError: where the model refuses the values together.
     """
     result = copy.deepcopy(values)
     for place in [place for place in _places(result) if marked(_at(result, place))]:
@@ -32,7 +32,7 @@ def fitting(model: type[BaseModel], values: Body, otherwise: Body | None = None)
             locations = [problem["loc"] for problem in err.errors(include_url=False)]
             refused = {place for place in _places(result) if any(loc[: len(place)] == place for loc in locations)}
             if not refused:
-                raise NotSayableError(".".join(str(step) for step in locations[0]) or "the whole") from err
+                raise InexpressibleError(".".join(str(step) for step in locations[0]) or "the whole") from err
             for place in refused:
                 _remove(result, place)
         else:

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     """Read, describe, prove; then back up and write."""
     from config import load
     from flowmaster.adopt import addition
-    from flowmaster.adopt import adoption as take
+    from flowmaster.adopt import adoption as adoptions
     from flowmaster.adopt.provable import Options
     from flowmaster.cluster.connection import connect
     from flowmaster.drift.preflight import check_identity
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     with connect(settings.stack.cluster) as api:
         with progress("reading the server"):
             check_identity(settings, api)
-            live = take.read(api, settings.namespace)
+            live = adoptions.read(api, settings.namespace)
         if options.only:
             with progress("proving that what is taken over stays as it is"):
                 added = addition.prepare(api, settings, live, frozenset(options.only), how, load.ROOT)
@@ -73,15 +73,15 @@ def run(options: argparse.Namespace) -> int:
             if settings.stack.adopted and not options.again and _is_adopted(api, settings, live):
                 return 0
             with progress("proving that what is taken over stays as it is"):
-                adoption = take.prepare(api, settings, live, how)
+                adoption = adoptions.prepare(api, settings, live, how)
     _show(adoption)
     if options.dry_run:
-        for text in take.diffs(adoption, load.ROOT):
+        for text in adoptions.diffs(adoption, load.ROOT):
             print(text)
         print("\nnothing was written (--dry-run)")
         return 0
     with progress("writing") as say:
-        saved = take.carry_out(adoption, load.ROOT, say)
+        saved = adoptions.save(adoption, load.ROOT, say)
     print(f"\nwritten: {load.stack_path(options.stack)}\n         {load.catalogue_path(adoption.settings.stack)}")
     print(f"backup:  {saved}\n         put it back with: uv run flowmaster restore {saved}")
     restarted = [proof.ref.name for proof in adoption.proofs if proof.restarts]
@@ -95,13 +95,13 @@ def _is_adopted(api: Api, settings: Settings, live: LiveState) -> bool:
 
     :raises AdoptionError: where the server is not what was adopted any more.
     """
-    from flowmaster.adopt import adoption as take
+    from flowmaster.adopt import adoption as adoptions
     from flowmaster.adopt.errors import AdoptionError
 
     at = settings.stack.adopted.at if settings.stack.adopted else ""
     with progress("comparing with what is declared"):
-        proofs = take.as_configured(api, settings, live)
-    if take.is_described(settings, proofs, live):
+        proofs = adoptions.prove_configured(api, settings, live)
+    if adoptions.is_described(settings, proofs, live):
         print(f"nothing to do: adopted at {at}, all {len(proofs)} objects are as declared")
         return True
     raise AdoptionError(
@@ -113,7 +113,7 @@ def _is_adopted(api: Api, settings: Settings, live: LiveState) -> bool:
 
 
 def _show(adoption: Adoption) -> None:
-    from flowmaster.adopt.provable import grouped
+    from flowmaster.adopt.provable import group_by_reason
     from flowmaster.drift.health import WORKLOADS
     from flowmaster.report import screen
 
@@ -137,7 +137,7 @@ def _show(adoption: Adoption) -> None:
         ("kept in overrides, because no field says it", [(r, ", ".join(p)) for r, p in description.overrides.items()]),
         ("read, but not managed: the reference is in the override", description.external),
         ("annotations with a copy of the object: left on the server, written nowhere", description.copied),
-        ("not managed; stays as it is", grouped(description.unmanaged)),
+        ("not managed; stays as it is", group_by_reason(description.unmanaged)),
         ("not looked at: these could not be listed", description.unread),
         (
             "sealed: secrets that stand in a Deployment in the clear",

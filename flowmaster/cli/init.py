@@ -39,12 +39,12 @@ def run(options: argparse.Namespace) -> int:
     from flowmaster.adopt import initial
     from flowmaster.cluster.connection import connect
 
-    first = initial.First(
+    first = initial.NewStack(
         name=options.name, context=options.context, namespace=options.namespace, host=options.host, root=ROOT
     )
     initial.check_free(first)
     with connect(_Target(options.context)) as api:
-        config, catalogue = initial.texts(first, api)
+        config, catalogue = initial.file_texts(first, api)
     initial.write(first, config, catalogue, options.secrets_provider)
     print(f"written: {first.stack_file}\n         {first.catalogue_file}")
     print(f"next:    flowmaster adopt --stack {first.name}   (reads the server only; --dry-run shows what it writes)")

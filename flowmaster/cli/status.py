@@ -27,14 +27,14 @@ def run(options: argparse.Namespace) -> int:
     from flowmaster.report import overview as shown
 
     settings = load.from_file(options.stack)
-    seen = look(settings)
+    seen = read_status(settings)
     whole: Overview = overview(settings, seen.live, seen.report, seen.known)
     shown.show(whole, sys.stdout)
     return int(whole.report.exit_code)
 
 
 @dataclass(frozen=True)
-class Seen:
+class Status:
     """Everything that was read at once."""
 
     live: LiveState
@@ -42,7 +42,7 @@ class Seen:
     known: Inputs
 
 
-def look(settings: Settings) -> Seen:
+def read_status(settings: Settings) -> Status:
     """Read the cluster, the machine, the state and the tests' record, all beside each other."""
     from config.load import PROJECT, ROOT
     from flowmaster.cli import smoke
@@ -81,4 +81,4 @@ def look(settings: Settings) -> Seen:
             tested=smoke.recorded(settings.name),
             memory=measuring.result(),
         )
-    return Seen(live, report, known)
+    return Status(live, report, known)

@@ -14,12 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Look once and draw it."""
     from config import load
-    from flowmaster.cli.status import look
+    from flowmaster.cli.status import read_status
     from flowmaster.drift.overview import overview
     from flowmaster.report import topology
 
     settings = load.from_file(options.stack)
-    seen = look(settings)
+    seen = read_status(settings)
     picture = topology.svg(settings, overview(settings, seen.live, seen.report, seen.known))
     if options.output is None:
         print(picture, end="")

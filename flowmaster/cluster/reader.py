@@ -151,6 +151,6 @@ def _failed(part: LiveState, kind: str, err: ApiError) -> None:
         part.unreachable = err.found
 
 
-def ending(live: Body) -> bool:
+def is_terminating(live: Body) -> bool:
     """Return whether an object is being deleted but still exists."""
     return bool(live["metadata"].get("deletionTimestamp"))

@@ -16,7 +16,7 @@ from flowmaster.cluster.encoding import encoded
 from flowmaster.cluster.errors import ApiError
 from flowmaster.cluster.kinds import path_of
 from flowmaster.cluster.normalise import normalise
-from flowmaster.cluster.reader import ending
+from flowmaster.cluster.reader import is_terminating
 from flowmaster.cluster.schema import schema
 from flowmaster.compare.finding import ObjectRef
 from flowmaster.compare.three_way import same
@@ -105,7 +105,7 @@ def carry_out(api: Requests, step: Step) -> None:
         _delete(api, step)
     else:
         if step.live is not None:
-            if not ending(step.live):
+            if not is_terminating(step.live):
                 _delete(api, step)
             _await_gone(api, step)
         elif _found(api, step):

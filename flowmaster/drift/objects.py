@@ -14,7 +14,7 @@ from flowmaster.cluster.immutable_fields import IRREPLACEABLE, immutable
 from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.normalise import kept_fields, normalise, without_allocated
-from flowmaster.cluster.reader import LiveState, ending
+from flowmaster.cluster.reader import LiveState, is_terminating
 from flowmaster.cluster.schema import schema
 from flowmaster.compare.finding import ABSENT, ALLOCATED, ENDING, OPAQUE, Change, Finding, FindingClass, ObjectRef
 from flowmaster.compare.path import Item, Path, render
@@ -84,7 +84,7 @@ def findings_with_differences(
     ref: ObjectRef, declared: Body, live: Body, comparison: Comparison
 ) -> list[tuple[list[Difference], Finding]]:
     """Return the findings about one object, each with the differences that it summarises."""
-    if ending(live) and ref.kind != "Namespace":
+    if is_terminating(live) and ref.kind != "Namespace":
         return [([], _ending(ref, declared, live))]
     desired = fill(ref.kind, normalise(declared), ref.name)
     live_body = without_allocated(normalise(live), desired, ref.kind)

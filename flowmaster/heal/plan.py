@@ -9,7 +9,7 @@ from typing import Any
 from config.rules import Rule, decide
 from flowmaster.cluster.immutable_fields import has_immutable_data, immutable
 from flowmaster.cluster.masking import Masker
-from flowmaster.cluster.reader import LiveState, ending
+from flowmaster.cluster.reader import LiveState, is_terminating
 from flowmaster.cluster.writes import Step, Way
 from flowmaster.compare.finding import Action, Finding, FindingClass, ObjectRef
 from flowmaster.compare.path import render
@@ -80,7 +80,7 @@ def _plan_object(
 ) -> tuple[Step | None, Body | None]:
     found = findings_with_differences(ref, declared, live, comparison)
     decided = [(differences, finding.with_action(decide(finding, rules))) for differences, finding in found]
-    if ending(live) and ref.kind != "Namespace":
+    if is_terminating(live) and ref.kind != "Namespace":
         healing = all(f.action is Action.HEAL for _, f in decided)
         return (Step(ref=ref, way=Way.REMAKE, live=live, healed=declared) if healing else None), None
     pending = [(ds, f) for ds, f in decided if f.cls is FindingClass.PENDING and f.heals]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from flowmaster.adopt.desired import full
+from flowmaster.adopt.desired import with_defaults
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import ObjectRef
 from flowmaster.drift.objects import reference
@@ -26,7 +26,7 @@ COMMON = {
 
 def live(body: Body) -> Body:
     """As the API server would give it back: with its defaults."""
-    filled = full(body["kind"], body["metadata"]["name"], body)
+    filled = with_defaults(body["kind"], body["metadata"]["name"], body)
     given = {key: value for key, value in body["metadata"].items() if key in ("name", "namespace", "ownerReferences")}
     filled["metadata"] = {**filled["metadata"], **given, "uid": "u", "resourceVersion": "1"}
     return {"apiVersion": body["apiVersion"], "kind": body["kind"], **filled}

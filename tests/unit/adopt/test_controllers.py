@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flowmaster.adopt.controllers import keeper, kept
+from flowmaster.adopt.controllers import controlled, controller_of
 from tests.unit.adopt.bodies import Body, config_map, secret, state
 
 CONTENT: Body = {"f:data": {".": {}, "f:a": {}}}
@@ -22,7 +22,7 @@ def told(**metadata: Any) -> str | None:
     live = state(config_map("settings", {"a": "b"}))
     ((ref, body),) = live.of("ConfigMap")
     body["metadata"] |= metadata
-    return keeper(ref, body)
+    return controller_of(ref, body)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,6 @@ def test_what_is_named_is_taken_all_the_same() -> None:
     live = state(config_map("a", {}, **marked), config_map("b", {}, **marked), secret("a", {}, **marked))
     for _, body in (*live.of("ConfigMap"), *live.of("Secret")):
         body["metadata"] |= marked
-    assert sorted(map(str, kept(live))) == ["ConfigMap/a", "ConfigMap/b", "Secret/a"]
-    assert sorted(map(str, kept(live, ["ConfigMap/a"]))) == ["ConfigMap/b", "Secret/a"]
-    assert sorted(map(str, kept(live, ["*/a"]))) == ["ConfigMap/b"]
+    assert sorted(map(str, controlled(live))) == ["ConfigMap/a", "ConfigMap/b", "Secret/a"]
+    assert sorted(map(str, controlled(live, ["ConfigMap/a"]))) == ["ConfigMap/b", "Secret/a"]
+    assert sorted(map(str, controlled(live, ["*/a"]))) == ["ConfigMap/b"]

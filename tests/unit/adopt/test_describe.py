@@ -9,7 +9,7 @@ import yaml
 
 from flowmaster.adopt import service as services
 from flowmaster.adopt.describe import describe
-from flowmaster.adopt.desired import full, meant
+from flowmaster.adopt.desired import desired_body, with_defaults
 from flowmaster.adopt.override import override
 from flowmaster.cluster.schema import schema
 from flowmaster.compare.three_way import compare
@@ -36,9 +36,11 @@ def test_there_are_thirty_of_them() -> None:
 @pytest.mark.parametrize("name", HAND_MADE)
 def test_what_is_meant_is_the_live_object_without_its_defaults(name: str) -> None:
     deployment = live(HAND_MADE[name][0])
-    essence = meant(deployment)
+    essence = desired_body(deployment)
     assert not compare(
-        full("Deployment", name, deployment), full("Deployment", name, essence), schema=schema("Deployment")
+        with_defaults("Deployment", name, deployment),
+        with_defaults("Deployment", name, essence),
+        schema=schema("Deployment"),
     )
     assert "terminationMessagePath" not in str(essence)
     assert "dnsPolicy" not in str(essence)
@@ -50,7 +52,7 @@ def test_the_description_renders_to_what_is_live(name: str) -> None:
 
     deployment, service = HAND_MADE[name]
     described = services.describe(
-        name, meant(live(deployment)), meant(live(service)) if service else None, REGISTRY, COMMON
+        name, desired_body(live(deployment)), desired_body(live(service)) if service else None, REGISTRY, COMMON
     )
     settings = services._alone(name, described, REGISTRY, COMMON)
     for kind, body, rendered in (
@@ -62,7 +64,9 @@ def test_the_description_renders_to_what_is_live(name: str) -> None:
             continue
         made: Any = rendered
         found = compare(
-            full(kind, name, meant(live(body))), full(kind, name, meant(live(dict(made)))), schema=schema(kind)
+            with_defaults(kind, name, desired_body(live(body))),
+            with_defaults(kind, name, desired_body(live(dict(made)))),
+            schema=schema(kind),
         )
         assert not found
 
@@ -72,7 +76,7 @@ def test_the_order_of_containers_variables_and_volumes_is_kept(name: str) -> Non
     from flowmaster.render import microservice
 
     deployment = HAND_MADE[name][0]
-    described = services.describe(name, meant(live(deployment)), None, REGISTRY, COMMON)
+    described = services.describe(name, desired_body(live(deployment)), None, REGISTRY, COMMON)
     made: Any = microservice.deployment(services._alone(name, described, REGISTRY, COMMON), name)
     ours, theirs = made["spec"]["template"]["spec"], deployment["spec"]["template"]["spec"]
     assert [v["name"] for v in ours.get("volumes", ())] == [v["name"] for v in theirs.get("volumes", ())]
@@ -84,7 +88,7 @@ def test_the_order_of_containers_variables_and_volumes_is_kept(name: str) -> Non
 
 def test_a_password_in_a_variable_is_sealed() -> None:
     deployment = HAND_MADE["bac-marketplace"][0]
-    described = services.describe("bac-marketplace", meant(live(deployment)), None, REGISTRY, COMMON)
+    described = services.describe("bac-marketplace", desired_body(live(deployment)), None, REGISTRY, COMMON)
     assert described.entry["env"]["DATABASE_URL"] == {"sealed": True}
     assert "written-out-by-hand" in described.sealed["DATABASE_URL"]
     assert "written-out-by-hand" not in str(described.entry)
@@ -122,7 +126,9 @@ def test_an_override_makes_the_wanted_of_the_rendered(rendered: Body, wanted: Bo
     one, other = ({"metadata": {}, "spec": spec} for spec in (rendered, wanted))
     patch = override("Deployment", "x", one, other)
     made = merge(one, patch)
-    assert not compare(full("Deployment", "x", other), full("Deployment", "x", made), schema=schema("Deployment"))
+    assert not compare(
+        with_defaults("Deployment", "x", other), with_defaults("Deployment", "x", made), schema=schema("Deployment")
+    )
     names = [c["name"] for c in other["spec"].get("template", {}).get("spec", {}).get("containers", ())]
     assert [c["name"] for c in made["spec"].get("template", {}).get("spec", {}).get("containers", ())] == names
 
@@ -150,7 +156,7 @@ def test_ports_of_the_nodes_are_kept(ports: list[Body], spec: Body) -> None:
     body = live(deployment("web", ports=[{"containerPort": 7000}]))
     address = {"clusterIP": "10.43.0.9", "clusterIPs": ["10.43.0.9"]}
     before = live(service("web", ports, **{"type": "NodePort", **address, **spec}))
-    described = services.describe("web", meant(body), meant(before), REGISTRY, COMMON)
+    described = services.describe("web", desired_body(body), desired_body(before), REGISTRY, COMMON)
     made: Any = microservice.service(services._alone("web", described, REGISTRY, COMMON), "web")
     assert [port["nodePort"] for port in made["spec"]["ports"]] == [port["nodePort"] for port in ports]
     assert made["spec"].get("healthCheckNodePort") == spec.get("healthCheckNodePort")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flowmaster.adopt.objects import file_name, files, manifest, secret_place, why_left
+from flowmaster.adopt.objects import file_name, files, manifest, plaintext_secret, reason_unmanaged
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import ObjectRef
@@ -106,7 +106,7 @@ SET = made("StatefulSet", "db", "apps/v1", spec={"volumeClaimTemplates": [{"meta
 )
 def test_what_something_else_makes_is_left(body: Body, why: str | None) -> None:
     live = LiveState("https://10.77.0.2:6443", "n", {ref("StatefulSet", "db"): SET})
-    found = why_left(ref(body["kind"], body["metadata"]["name"]), body, live)
+    found = reason_unmanaged(ref(body["kind"], body["metadata"]["name"]), body, live)
     assert (found is None) == (why is None)
     assert why is None or why in str(found)
 
@@ -127,7 +127,7 @@ POD = {"containers": [{"name": "c", "image": "i", "env": [{"name": "DB_PASSWORD"
     ],
 )
 def test_a_secret_in_the_clear_is_found_wherever_it_stands(body: Body, place: str | None) -> None:
-    assert secret_place(body, Masker()) == place
+    assert plaintext_secret(body, Masker()) == place
 
 
 def test_an_object_keeps_its_file_and_no_two_share_one() -> None:

@@ -101,7 +101,7 @@ def test_what_has_no_field_is_carried_as_it_stands(text: str, carried: list[str]
     ],
 )
 def test_what_cannot_be_carried_is_refused_and_said(text: str, said: str) -> None:
-    with pytest.raises(sites.AdoptError) as refused:
+    with pytest.raises(sites.SiteAdoptionError) as refused:
         sites.site("flowmaster", text, ADDRESSES)
     assert said in str(refused.value)
     assert len(str(refused.value).splitlines()) <= 3
@@ -122,7 +122,7 @@ def test_what_cannot_be_carried_is_refused_and_said(text: str, said: str) -> Non
     ],
 )
 def test_a_credential_in_the_clear_is_refused_wherever_it_stands(inside: str, said: str) -> None:
-    with pytest.raises(sites.AdoptError) as refused:
+    with pytest.raises(sites.SiteAdoptionError) as refused:
         sites.site("flowmaster", site(f"{PASSED}\n{inside}"), ADDRESSES)
     assert f"line 5: {said} has a credential in the clear" in str(refused.value)
     assert "S3CR3T" not in str(refused.value)
@@ -173,7 +173,7 @@ def test_a_credential_in_a_comment_is_not_told() -> None:
     ],
 )
 def test_what_is_not_understood_is_said_by_its_line_and_never_as_a_dump(text: str, said: str, usual: str) -> None:
-    with pytest.raises(sites.AdoptError) as refused:
+    with pytest.raises(sites.SiteAdoptionError) as refused:
         sites.site("flowmaster", text, ADDRESSES)
     assert said in str(refused.value)
     assert usual in str(refused.value)
@@ -197,7 +197,7 @@ def test_enabled_sites_that_are_not_declared_are_told_by_their_files() -> None:
     }
     files = {path: File(path, "file", content=content) for path, content in contents.items()}
     host = HostState("10.0.0.1", "demo", Nginx(installed=True), files)
-    assert sites.not_taken(["flowmaster"], host) == [
+    assert sites.unadopted(["flowmaster"], host) == [
         (f"{ENABLED}/flowmaster.conf", "b.example on port 80"),
         (f"{ENABLED}/odd", "cannot be read"),
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from flowmaster.adopt.backup import _with_secrets, _without_secrets
-from flowmaster.adopt.desired import meant
-from flowmaster.adopt.service import Surroundings, _alone, describe
+from flowmaster.adopt.desired import desired_body
+from flowmaster.adopt.service import Context, _alone, describe
 from flowmaster.cluster import inline_secrets
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.schema import schema
@@ -62,7 +62,7 @@ def _specimen() -> Body:
 
 
 def _described() -> Any:
-    return describe("web", meant(_specimen()), None, REGISTRY, COMMON, Surroundings(masker=MASKER))
+    return describe("web", desired_body(_specimen()), None, REGISTRY, COMMON, Context(masker=MASKER))
 
 
 def test_secrets_are_found_wherever_people_write_them() -> None:
@@ -77,7 +77,7 @@ def test_the_entry_names_them_and_renders_them() -> None:
     assert not [value for value in SECRETS.values() if value in str(described.entry)]
     assert described.entry["env"]["X"] == described.entry["env"]["DB_PASSWORD"] == {"sealed": True}
     made: Any = microservice.deployment(_alone("web", described, REGISTRY, COMMON), "web")
-    assert not compare(meant(_specimen()), meant(live(made)), schema=schema("Deployment"))
+    assert not compare(desired_body(_specimen()), desired_body(live(made)), schema=schema("Deployment"))
     assert made["spec"]["template"]["spec"]["containers"][0]["args"][3] == "argument-77"
 
 
@@ -110,7 +110,7 @@ def test_a_sidecars_variable_of_the_same_name_is_its_own() -> None:
 def test_a_secret_where_nobody_looks_for_one_is_found_before_it_is_written() -> None:
     volume = {"name": "disk", "csi": {"driver": "x", "volumeAttributes": {"key": KNOWN}}}
     body = live(deployment("web", pod={"volumes": [volume]}))
-    entry = describe("web", meant(body), None, REGISTRY, COMMON, Surroundings(masker=MASKER)).entry
+    entry = describe("web", desired_body(body), None, REGISTRY, COMMON, Context(masker=MASKER)).entry
     place = inline_secrets.revealed({"services": {"web": entry}}, MASKER)
     assert place is not None
     assert place.startswith("services.web.override.deployment.spec.template.spec.volumes[0].csi")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from flowmaster.adopt.desired import meant
-from flowmaster.adopt.service import Surroundings, _alone, describe
+from flowmaster.adopt.desired import desired_body
+from flowmaster.adopt.service import Context, _alone, describe
 from flowmaster.render.ineffective_fields import ineffective_fields
 from tests.unit.adopt.bodies import COMMON, REGISTRY, deployment, live, service
 from tests.unit.render.test_bodies import with_service
@@ -84,6 +84,6 @@ def test_adoption_writes_nothing_that_is_without_effect() -> None:
         )
     )
     before = live(service("web", [{"name": "web", "port": 80, "targetPort": 7000, "nodePort": 30080}], type="NodePort"))
-    described = describe("web", meant(body), meant(before), REGISTRY, COMMON, Surroundings())
+    described = describe("web", desired_body(body), desired_body(before), REGISTRY, COMMON, Context())
     assert described.entry["env"] and described.entry["volumes"] and described.entry["override"]
     assert ineffective_fields(_alone("web", described, REGISTRY, COMMON), "web") == []
