@@ -94,7 +94,7 @@ def test_preview_shows_it_in_one_readable_line(batch: Batch, row: Row) -> None:
         [line] = [line for line in lines if line.startswith(f"{expected.cls}: {where}: ")]
         assert len(line) < 400
         assert not expected.manager or f"(by {expected.manager}" in line
-        assert expected.action == REPORT or re.search(r"up (sets|removes|adds|creates|deletes|takes)", line)
+        assert expected.action == REPORT or re.search(r"up (sets|removes|adds|creates|deletes|records)", line)
     heals = any(expected.action != REPORT for expected in row.findings)
     declared = named_so(row) not in ("intruder", "leftover-1")
     assert batch.preview.changes.get(row.object) == ({"update"} if heals and declared else None)

@@ -91,7 +91,7 @@ def test_in_cluster_two_sides_never_write(operator: Operator, server: Server) ->
     operator.up()
     server.sh(f"cd /opt/sdx; {COMPOSE} run --detach --no-deps --name sdx-double backend")
     assert told(operator) == {("drift", "Container/sdx-double", "state")}
-    assert "two sides may write" in findings(operator)[0]["note"]
+    assert "both sides may write" in findings(operator)[0]["note"]
     operator.up()
     assert told(operator) == {("foreign", "Container/sdx-double", "")}
     server.sh("docker rm --force sdx-double; docker update --restart always sdx-backend")

@@ -172,7 +172,7 @@ def test_checks_that_fail_after_the_switch(operator: Operator, mover: Mover, ser
         assert move.ended() != 0, move.text
         users.settle()
     assert "does not answer" in move.text
-    assert "going back" in move.text
+    assert "rolling back" in move.text
     assert users.wrong == []
     assert users.missing() == []
     assert compose.journal(server)["phase"] == SHADOW
