@@ -19,7 +19,7 @@ REPORTS = ROOT / "reports"
 
 @pytest.fixture(scope="module")
 def pipeline() -> dict[str, Any]:
-    [block] = pages.blocks((ROOT / "docs/ci.md").read_text(), "yaml")
+    block, *_ = pages.blocks((ROOT / "docs/ci.md").read_text(), "yaml")
     whole: dict[str, Any] = yaml.safe_load(block)
     return whole
 
