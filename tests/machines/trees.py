@@ -21,7 +21,7 @@ class Release:
     """A release as mmdebstrap knows it."""
 
     suite: str
-    mirror: str
+    distribution: str = "debian"
     components: str = "main"
     packages: tuple[str, ...] = _BASE
     options: tuple[str, ...] = ()
@@ -37,20 +37,17 @@ class Release:
         return f"{self.suite}-{mixed.hexdigest()[:10]}"
 
 
-_DEBIAN = "http://deb.debian.org/debian"
-_UBUNTU = "http://archive.ubuntu.com/ubuntu"
 _UBUNTU_KEYRING = "usr/share/keyrings/ubuntu-archive-keyring.gpg"
-_TRIXIE = Release(suite="trixie", mirror=_DEBIAN, packages=(*_BASE, "ubuntu-keyring"))
+_TRIXIE = Release(suite="trixie", packages=(*_BASE, "ubuntu-keyring"))
 RELEASES = {
     "trixie": _TRIXIE,
     # Of sid any state will do: a mirror that is some weeks behind, too.
-    "sid": Release(suite="sid", mirror=_DEBIAN, options=('--aptopt=Acquire::Check-Valid-Until "false"',)),
-    "noble": Release(suite="noble", mirror=_UBUNTU, components="main,universe", keyring_of=_TRIXIE),
+    "sid": Release(suite="sid", options=('--aptopt=Acquire::Check-Valid-Until "false"',)),
+    "noble": Release(suite="noble", distribution="ubuntu", components="main,universe", keyring_of=_TRIXIE),
 }
 """Releases whose userland is tried on this machine's kernel, by name: Debian 13, what comes next, Ubuntu 24.04."""
 MACHINE = Release(
     suite="trixie",
-    mirror=_DEBIAN,
     packages=(*_BASE, *_SYSTEM, _KERNEL),
 )
 """The machine that runs: systemd, and the kernel that it is run with."""
@@ -73,12 +70,30 @@ def tree(release: Release) -> Path:
     print(f"making the root folder of {release.suite}, once", flush=True)
     options = [f"--include={','.join(release.packages)}", f"--components={release.components}", "--variant=important"]
     try:
-        _run("mmdebstrap", "--quiet", *options, *release.options, *keys, release.suite, str(new), release.mirror)
+        _run("mmdebstrap", "--quiet", *options, *release.options, *keys, release.suite, str(new), _mirror(release))
         _finish(new)
         new.rename(kept)
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return kept
+
+
+def _mirror(release: Release) -> str:
+    """Where the release's packages are: what FLOWMASTER_MIRROR_DEBIAN or _UBUNTU says, else where this machine's are.
+
+    Raises MachineError where neither says so.
+    """
+    variable = f"FLOWMASTER_MIRROR_{release.distribution.upper()}"
+    if named := os.environ.get(variable):
+        return named
+    apt = Path("/etc/apt")
+    for file in (apt / "sources.list", *sorted(apt.glob("sources.list.d/*"))):
+        for word in file.read_text().split() if file.is_file() else ():
+            if "://" in word and word.rstrip("/").endswith(f"/{release.distribution}"):
+                return word
+    raise MachineError(
+        f"this machine's apt knows no mirror of {release.distribution}\nname one: {variable}=URL, as in sources.list"
+    )
 
 
 def _finish(root: Path) -> None:
