@@ -6,12 +6,15 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from flowmaster.cluster.field_managers import moment
+from flowmaster.drift.health import STARTUP_TIME
 from lab.twin import Twin
 from tests.lab.batch import until
 from tests.lab.elsewhere import another_namespace
@@ -70,9 +73,13 @@ def adopted(twin: Twin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ad
 
 
 def _settled(operator: Operator) -> bool:
-    """Whether all pods have started, the one that never becomes ready included."""
-    text = operator.run(*HERE, "get", "pods", "--output", "json").stdout
-    return all(pod["status"]["phase"] == "Running" for pod in json.loads(text)["items"])
+    """Whether all pods have started, the one that never becomes ready for so long that it counts as ill."""
+    items = json.loads(operator.run(*HERE, "get", "pods", "--output", "json").stdout)["items"]
+    if any(pod["status"]["phase"] != "Running" for pod in items):
+        return False
+    unready = [c for pod in items for c in pod["status"]["containerStatuses"] if not c["ready"]]
+    started = [moment(container["state"]["running"]["startedAt"]) for container in unready]
+    return all(at is not None and datetime.now(UTC) - at > STARTUP_TIME for at in started)
 
 
 def state(operator: Operator) -> set[str]:
