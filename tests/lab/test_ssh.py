@@ -165,7 +165,9 @@ def test_keys_are_in_private_files_until_the_client_has_read_them(
 
 
 PROGRAM = """
-import sys
+import signal
+# whoever started the tests may have it ignored, and then this program would, too
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from flowmaster.host.access import Access
 from flowmaster.host.ssh import Command
 with Command(Access(**{access}), {command!r}) as command:
