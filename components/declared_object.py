@@ -11,6 +11,7 @@ import pulumi
 from components.base import Component
 from components.kubernetes import KubernetesObject
 from config.settings import Settings
+from flowmaster.cluster.kinds import kind_name
 from flowmaster.render import objects
 
 
@@ -38,5 +39,8 @@ class DeclaredObject(Component):
 
 
 def resource_name(body: Mapping[str, Any]) -> str:
-    """The component's name: by kind and name, so that a file can be renamed without a change of the resource."""
-    return f"{body['kind']}-{body['metadata']['name']}"
+    """The component's name: by kind and name, so that a file can be renamed without a change of the resource.
+
+    The kind has its group where it is none of Kubernetes' own: two groups may have a kind of the same name.
+    """
+    return f"{kind_name(body['apiVersion'], body['kind'])}-{body['metadata']['name']}"

@@ -28,7 +28,7 @@ from flowmaster.adopt.proof import Proof, taken_over
 from flowmaster.cluster import reader
 from flowmaster.cluster.connection import Api, UnreachableError, connect
 from flowmaster.cluster.copies import LAST_APPLIED
-from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
+from flowmaster.cluster.kinds import kind_name
 from flowmaster.cluster.normalise import annotation
 from flowmaster.cluster.rollout import workload
 from flowmaster.cluster.writes import Step, carry_out
@@ -41,6 +41,7 @@ from flowmaster.drift.preflight import check_identity, check_images
 from flowmaster.heal import takeover
 from flowmaster.heal.kept_fields import HEALED
 from flowmaster.heal.plan import Body, Plan, plan
+from flowmaster.render.objects import CLUSTER_SCOPED
 from flowmaster.report.values import line
 
 _PODS_OR_ADDRESS = frozenset({*health.WORKLOADS, "Service"})

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowmaster.compare.finding import ObjectRef
-from flowmaster.render.objects import OUTSIDE as CLUSTER_SCOPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,6 @@ KINDS = (
     Kind("LimitRange", "v1", "limitranges"),
 )
 """What is read of a namespace. Not ReplicaSets and endpoints: Kubernetes makes these itself, and there are many."""
-
-__all__ = ["CLUSTER_SCOPED", "KINDS", "Kind", "group_of", "kind_name", "path_of", "remember"]
 
 _NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
 _BUILT_IN = frozenset(

@@ -13,8 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
+from flowmaster.cluster.kinds import kind_name
 from flowmaster.compare.finding import OPAQUE, ObjectRef
+from flowmaster.render.objects import CLUSTER_SCOPED
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 """The key with which Pulumi marks special values (secrets among them), which cannot be read here."""

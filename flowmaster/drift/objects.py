@@ -11,7 +11,7 @@ from flowmaster.cluster import field_managers
 from flowmaster.cluster.defaults import KEPT_ON_REMOVAL, Body, fill, known
 from flowmaster.cluster.describe import describe, service
 from flowmaster.cluster.immutable_fields import IRREPLACEABLE, immutable
-from flowmaster.cluster.kinds import CLUSTER_SCOPED, kind_name
+from flowmaster.cluster.kinds import kind_name
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.normalise import kept_fields, normalise, without_allocated
 from flowmaster.cluster.reader import LiveState, is_terminating
@@ -20,6 +20,7 @@ from flowmaster.compare.finding import ABSENT, ALLOCATED, ENDING, OPAQUE, Change
 from flowmaster.compare.path import Item, Path, render
 from flowmaster.compare.three_way import Difference, apply, compare, same
 from flowmaster.drift.last_applied import Applied
+from flowmaster.render.objects import CLUSTER_SCOPED
 
 _GENERATED_SECRET_TYPES = frozenset({"kubernetes.io/service-account-token"})
 """Types of Secrets that Kubernetes creates."""

@@ -10,7 +10,7 @@ from config.settings import Settings
 from flowmaster.render import names
 
 Body = dict[str, Any]
-OUTSIDE = frozenset(
+CLUSTER_SCOPED = frozenset(
     {
         "APIService", "CSIDriver", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "IngressClass",
         "MutatingWebhookConfiguration", "Namespace", "Node", "PersistentVolume", "PriorityClass", "RuntimeClass",
@@ -25,7 +25,7 @@ def manifest(settings: Settings, body: Mapping[str, Any]) -> Body:
     """An object as its file has it, in the stack's namespace where the file names none."""
     result = copy.deepcopy(dict(body))
     metadata = result["metadata"]
-    if result["kind"] not in OUTSIDE:
+    if result["kind"] not in CLUSTER_SCOPED:
         metadata.setdefault("namespace", settings.namespace)
     metadata["annotations"] = {**names.PROVIDER, **(metadata.get("annotations") or {})}
     return result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pulumi
 from pulumi.runtime.mocks import test as pulumi_test
 
@@ -63,3 +65,13 @@ def test_type_tokens_are_those_of_the_project(engine: Recorder, demo: Settings) 
     assert flowmaster.pulumi_resource_type == "flowmaster:index:FlowMaster"
     assert flowmaster.space.pulumi_resource_type == "flowmaster:index:SharedSpace"
     assert flowmaster.services["frontend"].pulumi_resource_type == "flowmaster:index:Microservice"
+
+
+def test_kinds_of_two_groups_with_one_name_are_two_resources(engine: Recorder, demo: Settings) -> None:
+    groups = ("gateway.example.dev", "mesh.example.dev")
+    objects = {
+        f"{group}.yaml": {"apiVersion": f"{group}/v1", "kind": "Gateway", "metadata": {"name": "edge"}}
+        for group in groups
+    }
+    made = run(dataclasses.replace(demo, objects=objects)).objects
+    assert {resource.pulumi_resource_name for resource in made.values()} == {f"Gateway.{g}-edge" for g in groups}
