@@ -1,4 +1,4 @@
-"""The catalogue: what each service is, whichever server it runs on."""
+"""The catalogue: what each service is, independent of the server that it runs on."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class FieldPath(Model):
 
 
 class Sealed(Model):
-    """A value that the Deployment holds in the clear, but that is a secret: the stack keeps it, encrypted.
+    """A secret value that the Deployment holds in plain text. The stack keeps it encrypted.
 
-    Found by ``adopt``; better made a key of a Secret one day, which restarts the pods once.
+    ``adopt`` finds these. A key of a Secret is better; the change restarts the pods once.
     """
 
     sealed: Literal[True]
@@ -71,7 +71,7 @@ class Volume(Model):
     secret: DnsName | None = None
     host_path: Annotated[str, Field(pattern=r"^/")] | None = None
     empty_dir: Quantity | bool | None = None
-    """``true``, or the size limit of a scratch directory that lives as long as the pod."""
+    """``true``, or a size limit: a scratch directory that is deleted with the pod."""
     read_only: bool = False
 
     @model_validator(mode="after")
@@ -86,12 +86,12 @@ class Volume(Model):
 
 
 class Probe(Model):
-    """How the kubelet asks a service whether it is well: a TCP connection to its port, or an HTTP path."""
+    """A probe of the kubelet: a TCP connection to the service's port, or an HTTP GET."""
 
     http: Annotated[str, Field(pattern=r"^/")] | None = None
-    """The path to GET on the service's port; a TCP connection where there is none."""
+    """The path of an HTTP GET. Without it, the probe is a TCP connection."""
     port: Port | Name | None = None
-    """Another port than the service's own, by number or name."""
+    """Number or name of the port. Default: the service's own port."""
     initial_delay: Annotated[int, Field(ge=0)] | None = None
     """Seconds."""
     period: Annotated[int, Field(ge=1)] | None = None
@@ -99,11 +99,11 @@ class Probe(Model):
     timeout: Annotated[int, Field(ge=1)] | None = None
     """Seconds."""
     failures: Annotated[int, Field(ge=1)] | None = None
-    """Failures in a row before the container counts as not ready (readiness) or is restarted (liveness)."""
+    """Consecutive failures until the container is not ready (readiness) or is restarted (liveness)."""
 
 
 class Probes(Model):
-    """The probes of one service; one that is left out is not made."""
+    """The probes of one service. A probe that is not given does not exist."""
 
     readiness: Probe | None = None
     liveness: Probe | None = None
@@ -111,7 +111,7 @@ class Probes(Model):
 
 
 class Resources(Model):
-    """Requests and limits, written out, where the rule of the conventions does not fit."""
+    """Explicit requests and limits, for services to which the convention does not apply."""
 
     requests: Mapping[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = {}
     limits: Mapping[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = {}
@@ -130,31 +130,31 @@ class Resources(Model):
 
 
 class Conventions(Model):
-    """How the body of a service is made from its entry. The catalogue sets them once; a service may differ."""
+    """Conventions by which a service's manifest is rendered. Set once in the catalogue; a service may override them."""
 
     labels: Literal["recommended", "app"] = "recommended"
-    """``recommended``: app.kubernetes.io/*; ``app``: the one label ``app: NAME``, as on many a server."""
+    """``recommended``: app.kubernetes.io/*; ``app``: the single label ``app: NAME``."""
     probes: Literal["tcp", "none"] = "tcp"
-    """What a service without probes of its own gets: readiness and liveness by a TCP connection, or none."""
+    """Default probes: ``tcp`` is readiness and liveness by a TCP connection."""
     resources: Literal["memory", "none"] = "memory"
     """``memory``: the catalogue's memory as the request and :func:`memory_limit` of it as the limit."""
     security: Literal["restricted", "none"] = "restricted"
     """``restricted``: no privilege escalation, no capabilities, the runtime's seccomp profile, no API token."""
     port_name: Name | Literal[""] = "http"
-    """The name of each service's own port; ``""``: it has none."""
+    """The name of each service's own port; ``""`` for a port without a name."""
     strategy: Literal["surge", "default"] = "surge"
-    """``surge``: never fewer ready pods than replicas during an update; ``default``: as Kubernetes has it."""
+    """``surge``: never fewer ready pods than replicas during a rollout; ``default``: the default of Kubernetes."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = "Always"
     """``null``: Kubernetes decides by the tag."""
 
 
 class ServicePort(Model):
-    """A port of the Kubernetes Service besides, or other than, the service's own port."""
+    """A port of the Kubernetes Service in addition to, or instead of, the service's own port."""
 
     name: Name | None = None
     port: Port
     target: Port | Name | None = None
-    """The container's port by number or name; the same number where left out."""
+    """Number or name of the container port. Default: the same number as ``port``."""
     node_port: Port | None = None
 
 
@@ -162,46 +162,46 @@ class Service(Model):
     """One service of FlowMaster: one Deployment and, where it listens, one Kubernetes Service."""
 
     image: Repository | None = None
-    """The image's repository; ``REGISTRY/NAME`` of the catalogue where left out."""
+    """The image repository. Default: ``REGISTRY/NAME`` with the catalogue's registry."""
     port: Port | None = None
-    """Where the container listens; left out only where nobody knows: then there is no Service and no probe."""
+    """The port on which the container listens. If it is unknown, there is no Service and no probe."""
     extra_ports: tuple[ServicePort, ...] = ()
     port_name: Name | Literal[""] | None = None
-    """The name of the port in the pod and the Service, where it is not that of the conventions; ``""`` for none."""
+    """The name of the port in the pod and the Service; ``""`` for no name. Default: the convention."""
     node_port: Port | None = None
-    """Also served on this port of every node."""
+    """The port of every node on which the Service is also served."""
     memory: Quantity | None = None
-    """What it used when last seen: the memory request."""
+    """The memory request: what the service used when it was last measured."""
     resources: Resources | None = None
-    """Requests and limits written out; overrides ``memory``."""
+    """Explicit requests and limits; overrides ``memory``."""
     env: Mapping[EnvName, EnvValue] = {}
     env_from: tuple[Source, ...] | None = None
-    """ConfigMaps and Secrets whose every key becomes a variable; the catalogue's ``envFrom`` where left out."""
+    """ConfigMaps and Secrets of which every key becomes a variable. Default: the catalogue's ``envFrom``."""
     volumes: Mapping[Name, Volume] = {}
     probes: Probes | None = None
     command: tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
     selector: Mapping[str, str] | None = None
-    """The labels by which Deployment and Service find the pods, where the conventions do not give them."""
+    """The labels by which Deployment and Service select the pods. Default: the convention."""
     pod_labels: Mapping[str, str] = {}
-    """Labels of the pod besides the selector."""
+    """Labels of the pod in addition to the selector."""
     labels: Mapping[str, str] = {}
-    """Labels of the Deployment besides those of the conventions."""
+    """Labels of the Deployment in addition to those of the conventions."""
     annotations: Mapping[str, str] = {}
     """Annotations of the Deployment."""
     pod_annotations: Mapping[str, str] = {}
     conventions: Mapping[str, str | None] = {}
-    """Where this service differs from the catalogue's conventions."""
+    """Conventions that this service overrides."""
     config_baseline: str | None = None
-    """Checksum of its configuration when it was taken over: pods are rolled only once it differs (see ``adopt``)."""
+    """Checksum of the configuration at adoption. The pods are restarted only after it changes (see ``adopt``)."""
     expose: bool = True
-    """Whether there is a Kubernetes Service of the same name before it."""
+    """Whether the service has a Kubernetes Service of the same name."""
     container: Name | None = None
-    """The container's name; the service's own where left out."""
+    """The container's name. Default: the service's name."""
     override: Mapping[Literal["deployment", "service"], Body] = {}
-    """A JSON merge patch of what the typed fields above cannot say; lists of named things merge by name."""
+    """A JSON merge patch for what the typed fields cannot express. Lists of named elements merge by name."""
     gaps: tuple[str, ...] = ()
-    """What the snapshot of the server does not tell about this service, in words."""
+    """Open questions: what the server snapshot does not say about this service."""
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
@@ -218,12 +218,12 @@ class Service(Model):
         return self
 
     def conventions_over(self, common: Conventions) -> Conventions:
-        """The conventions in force for this service."""
+        """Return the conventions that apply to this service."""
         return Conventions.model_validate({**common.model_dump(by_alias=True), **self.conventions})
 
     @property
     def config_sources(self) -> tuple[Source | SecretKey | ConfigMapKey, ...]:
-        """Every reference to a ConfigMap or Secret of its own entry (without the catalogue's ``envFrom``)."""
+        """References to ConfigMaps and Secrets in the service's own entry (without the catalogue's ``envFrom``)."""
         keys = tuple(v for v in self.env.values() if isinstance(v, (SecretKey, ConfigMapKey)))
         volumes = tuple(
             Source(config_map=v.config_map, secret=v.secret)
@@ -234,11 +234,11 @@ class Service(Model):
 
 
 class SecretObject(Model):
-    """A Secret of the namespace: which keys it has. Their values come from the stack, encrypted, or the environment."""
+    """A Secret of the namespace, by its keys. The values are encrypted in the stack, or come from the environment."""
 
     keys: tuple[str, ...] = ()
     binary_keys: tuple[str, ...] = ()
-    """Keys whose values are not text: the stack has them in base64."""
+    """Keys with binary values, which the stack keeps in base64."""
     type: str = "Opaque"
     immutable: bool | None = None
     labels: Mapping[str, str] = {}
@@ -250,40 +250,39 @@ class ConfigMapObject(Model):
 
     data: Mapping[str, str] = {}
     binary_data: Mapping[str, str] = {}
-    """Values that are not text, in base64."""
+    """Binary values, in base64."""
     immutable: bool | None = None
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
 
 
 class NamespaceObject(Model):
-    """The namespace itself."""
+    """Labels and annotations of the namespace."""
 
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
 
 
 class Catalogue(Model):
-    """Every service, and what they share."""
+    """All services, and what they share."""
 
     registry: Repository
-    """Where the images of the services are kept, unless a service says otherwise."""
+    """The default registry and repository prefix of images."""
     conventions: Conventions = Conventions()
     namespace: NamespaceObject = NamespaceObject()
     env_from: tuple[Source, ...] = ()
-    """What every service gets in its environment, unless it says otherwise."""
+    """Default ``envFrom`` of every service."""
     config_maps: Mapping[DnsName, ConfigMapObject] = {}
     secrets: Mapping[DnsName, SecretObject] = {}
     external_services: Mapping[Name, DnsName] = {}
-    """ExternalName services: a name inside the namespace for a host outside of it."""
+    """ExternalName services: a name in the namespace, and the host outside that it refers to."""
     raw_services: Mapping[Name, Body] = {}
-    """Kubernetes Services that belong to no single Deployment, as they are: ``metadata`` and ``spec``."""
+    """Kubernetes Services that belong to no single Deployment, as manifests: ``metadata`` and ``spec``."""
     objects: str | None = None
-    """A folder beside the catalogue with further objects of the namespace, of any kind: one YAML file an object, as a
-    manifest has it."""
+    """A folder beside the catalogue with manifests of further objects of the namespace, of any kind."""
     services: Mapping[Name, Service]
     gaps: tuple[str, ...] = ()
-    """What the snapshot of the server does not tell about any service, in words."""
+    """Open questions: what the server snapshot does not say about the services in general."""
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
@@ -316,10 +315,10 @@ class Catalogue(Model):
             )
 
     def image_of(self, name: str) -> str:
-        """The image repository of a service."""
+        """Return the image repository of a service."""
         return self.services[name].image or f"{self.registry}/{name}"
 
     def env_from_of(self, name: str) -> tuple[Source, ...]:
-        """The whole ConfigMaps and Secrets in a service's environment."""
+        """Return the ConfigMaps and Secrets that a service gets as a whole in its environment."""
         own = self.services[name].env_from
         return self.env_from if own is None else own

@@ -1,4 +1,4 @@
-"""Projects of docker compose that move into the cluster: where each is to be, and what ran when it was read."""
+"""Docker Compose projects that move into the cluster: the desired phase of each, and what ran when it was read."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Phase(StrEnum):
-    """Where a project is."""
+    """Phases of a project's migration."""
 
     DOCKER = "docker"
-    """In docker, as before; nothing of it is in the cluster."""
+    """Docker serves, as before; the cluster has nothing of it."""
     SHADOW = "shadow"
-    """Docker serves; the cluster has a copy that is ready and serves nobody."""
+    """Docker serves; the cluster has a ready copy without traffic."""
     CLUSTER = "cluster"
     """The cluster serves; the containers are stopped and kept."""
     RETIRED = "retired"
@@ -32,75 +32,75 @@ class Phase(StrEnum):
 
 
 class ComposeService(Model):
-    """One service of the compose file, with what really runs in place of what the file says."""
+    """One service of the compose file, as it runs."""
 
     keys: Mapping[str, Any]
-    """Every key as `docker compose config` gives it; a value ``{sealed: KEY}`` is in the project's ``sealed``."""
+    """All keys as `docker compose config` prints them. A value ``{sealed: KEY}`` refers to the project's ``sealed``."""
     containers: tuple[str, ...] = ()
     """The names of its containers."""
     running: bool = True
-    """Whether they ran when they were read."""
+    """Whether the containers ran when they were read."""
     image: str | None = None
-    """Docker's id of the image that runs."""
+    """Docker's ID of the running image."""
     digest: Digest | None = None
-    """What the stack's registry calls that image, where it has it."""
+    """Digest of that image in the stack's registry, if it is there."""
 
 
 class ComposeVolume(Model):
-    """A named volume, an anonymous one or a bind mount: where its data lies on the server."""
+    """A named volume, an anonymous volume or a bind mount, with the path of its data on the server."""
 
     path: AbsolutePath
     kind: Literal["directory", "file", "socket", "other"] = "directory"
     bytes: int | None = None
-    """How much there was in it when it was read."""
+    """Size in bytes when it was read."""
     keys: Mapping[str, Any] = {}
-    """Its keys in the compose file."""
+    """Keys of the volume in the compose file."""
 
 
 class ComposeSource(Model):
-    """What ran when it was read. Written by `flowmaster compose`, never by hand."""
+    """The project as it ran when it was read. Written by `flowmaster compose`, never by hand."""
 
     files: Mapping[str, Checksum]
-    """The SHA-256 of the compose file and its env files."""
+    """SHA-256 of the compose file and its env files, by path."""
     node_address: IPv4 | None = None
-    """The node's own address: what containers call ``host-gateway``."""
+    """The address of the node, which containers know as ``host-gateway``."""
     external_hosts: Mapping[IPv4, Name] = {}
-    """ExternalName services of the namespace, by the ClusterIP of what they stand for."""
+    """ExternalName services of the namespace, by the ClusterIP of the Service that they refer to."""
     services: Mapping[str, ComposeService]
     volumes: Mapping[str, ComposeVolume] = {}
-    """By what the services call them: the volume's name, or the bind mount's path."""
+    """Volumes by the name that services use: the volume's name, or the path of a bind mount."""
     networks: Mapping[str, Mapping[str, Any]] = {}
     configs: Mapping[str, Mapping[str, Any]] = {}
     secrets: Mapping[str, Mapping[str, Any]] = {}
     other: tuple[str, ...] = ()
-    """Every other key at the top of the file, by name only."""
+    """Names of all other top-level keys of the file."""
 
 
 class ComposeStorage(Model):
-    """Where the volumes' data lies once it is in the cluster."""
+    """Storage of the volumes in the cluster."""
 
     path: AbsolutePath = "/var/lib/flowmaster/volumes"
-    """The folder on this node, for volumes of no storage class."""
+    """The folder on the node for volumes without a storage class."""
     storage_class: Name | None = None
-    """A storage class that makes the volumes, in place of the folder."""
+    """The storage class that provisions the volumes, instead of the folder."""
     size: Quantity = "1Gi"
-    """What each volume asks for. A folder on the node holds nobody to it; a storage class may."""
+    """Requested size of each volume. A folder on the node does not enforce it; a storage class may."""
 
 
 class ComposeProject(Model):
-    """One project of docker compose, and where it is to be."""
+    """One Docker Compose project, and its desired phase."""
 
     folder: AbsolutePath
-    """Where its compose file lies on the server."""
+    """The folder of the compose file on the server."""
     phase: Phase = Phase.DOCKER
     skip: bool = False
-    """Whether a phase may be skipped on the way forwards."""
+    """Whether the project may skip a phase on the way forward."""
     source: ComposeSource | None = None
-    """What ran when it was read. Written by `flowmaster compose`, never by hand."""
+    """The project as it ran when it was read. Written by `flowmaster compose`, never by hand."""
     sealed: Mapping[str, SecretStr] = Field(default={}, repr=False)
     """The secret values of the source, encrypted."""
     checks: Mapping[str, UrlPath] = {}
-    """By service, a path that must be answered before the project is moved; else ``/`` of each published port."""
+    """By service, a path that must answer before the project moves. Default: ``/`` of each published port."""
     storage: ComposeStorage = ComposeStorage()
 
     @model_validator(mode="after")

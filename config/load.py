@@ -1,4 +1,4 @@
-"""Loads the configuration into models."""
+"""Loads stack and catalogue into models."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from config.stack import Stack
 PROJECT = "flowmaster"
 CATALOGUE_VARIABLE = "FLOWMASTER_CATALOGUE"
 CONFIG_FILE_VARIABLE = "PULUMI_OPTION_CONFIG_FILE"
-"""Pulumi's own variable for its ``--config-file``."""
+"""Pulumi's environment variable for ``--config-file``."""
 MOST_CONFIG = 131_072 - len("PULUMI_CONFIG=") - 1
-"""Bytes of one environment variable on Linux (MAX_ARG_STRLEN), without its name and the end."""
+"""Maximum size of an environment variable's value on Linux (MAX_ARG_STRLEN), in bytes."""
 ROOT = Path(__file__).resolve().parent.parent
 _MIDNIGHT = " 00:00:00 +0000 UTC"
-"""What Pulumi adds to a date."""
+"""The suffix that Pulumi adds to a date."""
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -96,7 +96,7 @@ def from_file(stack_name: str, root: Path = ROOT) -> Settings:
 
 
 def check_stack(stack_name: str, root: Path = ROOT) -> Path:
-    """The file of a stack that exists: it has one of its own or, where another file is used, Pulumi knows of it.
+    """Return the file of an existing stack: its own, or the one of ``--config-file`` if Pulumi knows the stack.
 
     :raises ConfigError: where there is no such stack, with those that there are.
     """
@@ -123,13 +123,13 @@ def check_stack(stack_name: str, root: Path = ROOT) -> Path:
 
 
 def _stacks_with_a_file(root: Path) -> list[str]:
-    """The stacks that have a file, but for the files of their secret values."""
+    """Return the stacks with a file. Secrets files do not count."""
     names = (path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in root.glob("Pulumi.*.yaml"))
     return sorted(name for name in names if not name.endswith(".secrets"))
 
 
 def check_size(config: Mapping[str, Any]) -> None:
-    """Refuse configuration that Pulumi could not hand to the program.
+    """Refuse configuration that is too large for Pulumi to pass to the program.
 
     :param config: the stack's whole configuration, decrypted.
     :raises ConfigError: where it is too large, with what takes most of it.
@@ -146,7 +146,7 @@ def check_size(config: Mapping[str, Any]) -> None:
 
 
 def _stacks_of_pulumi(root: Path) -> list[str] | None:
-    """The stacks that Pulumi's backend has; None where Pulumi cannot say."""
+    """Return the stacks in Pulumi's backend; None if Pulumi fails."""
     command = ["pulumi", "stack", "ls", "--json", "--non-interactive"]
     try:
         listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=60).stdout
@@ -156,7 +156,7 @@ def _stacks_of_pulumi(root: Path) -> list[str] | None:
 
 
 def _found(document: object) -> str:
-    """What stands where a mapping is needed. Its value is not shown: it may be a secret in the wrong place."""
+    """Describe a value that should be a mapping, without showing it: it may be a misplaced secret."""
     if document is None:
         return "the file is empty"
     place, found = ("`config`", document.get("config")) if isinstance(document, Mapping) else ("the file", document)
@@ -166,7 +166,7 @@ def _found(document: object) -> str:
 
 
 def _tags_as_written(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    """The values with each tag that YAML takes for a number, a date or a truth as the text that stands in the file.
+    """Return the values with the original text of each tag that YAML reads as a number, date or boolean.
 
     ``pulumi config set`` writes the tag 8202758 without quotes, and a person writes 1.10, which arrives as 1.1, or
     2026-11-25, which Pulumi hands over as ``2026-11-25 00:00:00 +0000 UTC``. A tag that the file does not hold, or
@@ -195,7 +195,7 @@ def _tags_as_written(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]
 
 
 def _scalar(node: yaml.Node | None, *keys: object) -> str | None:
-    """The text of the scalar at a path of mappings; None where there is none."""
+    """Return the text of the scalar at a path; None if there is none."""
     for key in keys:
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         node = next((value for name, value in pairs if name.value == str(key)), None)
@@ -203,7 +203,7 @@ def _scalar(node: yaml.Node | None, *keys: object) -> str | None:
 
 
 def _stands_for(text: str, value: object) -> bool:
-    """Whether a reader of YAML may take the text for the value: readers differ in what is a number."""
+    """Return whether some YAML reader may parse the text as the value. Readers differ about numbers."""
     try:
         return bool(yaml.safe_load(text) == value) or text + _MIDNIGHT == value or float(text) == value
     except (ValueError, yaml.YAMLError):

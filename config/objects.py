@@ -1,4 +1,4 @@
-"""Objects of any kind, one manifest a file, in the folder that the catalogue names."""
+"""Reads manifests of objects of any kind from the catalogue's `objects` folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def read_objects(folder: Path) -> dict[str, Body]:
-    """The manifests of a folder, by file (with a number where a file has several), in the order of their names.
+    """Return the manifests of a folder by file (numbered if a file has several), sorted by name.
 
     Nothing is checked that the API server checks, and better: only what makes an object one at all.
 

@@ -1,4 +1,4 @@
-"""Writing secret values: encrypted beside the stack's file, whatever happens in between.
+"""Writes secret values encrypted beside the stack file, safe against interruption.
 
 The stack's file has the data key before anything is encrypted with it, and keeps the old one until nothing is any more.
 """
@@ -32,24 +32,24 @@ class Store:
     path: Path
     """The stack's file."""
     given: Mapping[str, Any]
-    """What the stack's own file says, decrypted, without ``flowmaster:``."""
+    """Decrypted values of the stack file, without ``flowmaster:``."""
 
     @property
     def file(self) -> Path:
-        """The file of secret values."""
+        """The secrets file."""
         return secrets_file.beside(self.path)
 
     @property
     def keys(self) -> str:
-        """The data key; during a change the new one, then the old one; empty where there is none yet."""
+        """The data key; during rotation the new one, then the old one; empty if there is none yet."""
         return str(self.given.get(KEY) or "")
 
     def values(self) -> Values:
-        """Every value of the file."""
+        """All values of the file."""
         return secrets_file.read(self.file, self.keys) if self.file.exists() else {}
 
     def in_stack(self) -> Values:
-        """The values that are still in the stack's own file."""
+        """Values that are still in the stack file."""
         found: Values = {}
         for group in ("secrets", "sealed"):
             for owner, keys in (self.given.get(group) or {}).items():
@@ -62,21 +62,21 @@ class Store:
         return found
 
     def key(self) -> str:
-        """The data key to encrypt with; made, and put into the stack's file, where there is none yet."""
+        """Return the data key; creates it in the stack file if there is none yet."""
         return self.keys.split()[0] if self.keys else self._set_keys(secrets_file.new_key())
 
     def text(self, values: Values) -> str:
-        """The file with exactly these values."""
+        """Return the text of the file with exactly these values."""
         return secrets_file.text(values, self.key(), self.file)
 
     def write(self, values: Values, gone: Iterable[Entry] = ()) -> None:
-        """Have exactly these values in the file, and neither them nor what is gone in the stack's own."""
+        """Write exactly these values to the file, and remove all values from the stack file."""
         text = self.text(values)
         stack = without(self.path.read_text(encoding="utf-8"), [*values, *gone])
         replace_files({self.file: text, self.path: stack})
 
     def rotate(self) -> int:
-        """A new data key, under which everything is encrypted again; what the stack's own file has goes along.
+        """Rotate the data key: encrypt all values again, including those in the stack file.
 
         :return: how many values.
         """
@@ -89,7 +89,7 @@ class Store:
         return len(values)
 
     def _in_use(self) -> list[str]:
-        """The key that the file is encrypted with."""
+        """Return the key with which the file is encrypted."""
         return [key for key in self.keys.split() if secrets_file.fits(self.file, key)] if self.file.exists() else []
 
     def _set_keys(self, keys: str) -> str:
@@ -105,7 +105,7 @@ class Store:
 
 @contextmanager
 def opened(stack: str, root: Path) -> Iterator[Store]:
-    """The store of a stack; nobody else writes to it meanwhile.
+    """Open the store of a stack, locked against other writers.
 
     :raises ConfigError: where there is no such stack, or its secrets cannot be decrypted.
     """
@@ -121,7 +121,7 @@ def opened(stack: str, root: Path) -> Iterator[Store]:
 
 
 def without(text: str, values: Iterable[Entry]) -> str:
-    """A stack's file without these values, everything else (comments too) as it was."""
+    """Return a stack file without these values. Everything else, comments included, stays."""
     from ruamel.yaml import YAML
 
     editor = YAML()
@@ -145,7 +145,7 @@ def _steps(entry: Entry) -> list[str]:
 
 
 def _remove(node: Any, steps: list[str]) -> bool:
-    """Take a key away, and every map that is empty by that; whether it was there."""
+    """Remove a key, and all mappings that become empty; returns whether it existed."""
     first, *rest = steps
     if not isinstance(node, dict) or first not in node:
         return False

@@ -1,4 +1,4 @@
-"""The file of secret values beside a stack's: names in the clear, each value encrypted by itself.
+"""The secrets file beside a stack file: plain-text names, each value encrypted separately.
 
 Pulumi hands its configuration to the program in one environment variable of at most 128 KiB, so the values are not part
 of it. What is, is the data key: a value of the stack that Pulumi's secrets provider encrypts (a passphrase, a key in a
@@ -22,11 +22,11 @@ from config.errors import ConfigError, closest
 from config.read_yaml import read_yaml
 
 KEY = "secretsKey"
-"""The stack's value that is the data key; while it is being changed the new one and the old one, in this order."""
+"""The stack's key for the data key. While it is being rotated: the new one, then the old one."""
 GROUPS = ("secrets", "sealed", "compose", "sources")
-"""Values of Secrets, sealed values of Deployments, sealed values of compose projects, what was read of these."""
+"""Groups of values: of Secrets, of Deployments (sealed), of compose projects (sealed), and compose sources."""
 SOURCE = "compose"
-"""The key of a compose project's source within its group."""
+"""The key of a compose project's source in its group."""
 _VERSION = 1
 _NONCE = 12
 _END = "..."
@@ -37,7 +37,7 @@ _HEAD = """\
 
 
 class Entry(NamedTuple):
-    """What a value is called."""
+    """The name of a value."""
 
     group: str
     owner: str
@@ -52,17 +52,17 @@ Values = dict[Entry, str]
 
 
 def beside(stack_file: Path) -> Path:
-    """The file of secret values that belongs to a stack's file: ``Pulumi.demo.secrets.yaml``."""
+    """Return the secrets file of a stack file: ``Pulumi.demo.secrets.yaml``."""
     return stack_file.with_name(f"{stack_file.stem}.secrets.yaml")
 
 
 def new_key() -> str:
-    """A data key, made at random."""
+    """Return a random data key."""
     return base64.b64encode(os.urandom(32)).decode()
 
 
 def merged(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The stack's values with those of the file; what the stack's own file says goes first.
+    """Return the stack's values with those of the secrets file. The stack file takes precedence.
 
     :param values: decrypted, without ``flowmaster:``.
     :raises ConfigError: where the file cannot be read with the stack's key.
@@ -83,19 +83,19 @@ def merged(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _below(values: dict[str, Any], group: str, owner: str) -> dict[str, Any]:
-    """A map within the values that may be changed."""
+    """Return a copied mapping within the values that may be modified."""
     owned = dict((values.get(group) or {}).get(owner) or {})
     values[group] = {**(values.get(group) or {}), owner: owned}
     return owned
 
 
 def names(path: Path) -> list[Entry]:
-    """What the file has values for; empty where there is no file."""
+    """Return the names of all values; empty if there is no file."""
     return list(_document(path)[1]) if path.exists() else []
 
 
 def read(path: Path, keys: str) -> Values:
-    """Every value in the clear.
+    """Decrypt all values.
 
     :param keys: the stack's :data:`KEY`.
     :raises ConfigError: where the key is another one, or an entry does not decrypt, with its name.
@@ -114,12 +114,12 @@ def read(path: Path, keys: str) -> Values:
 
 
 def fits(path: Path, key: str) -> bool:
-    """Whether the file is encrypted with that data key."""
+    """Return whether the file is encrypted with that data key."""
     return _document(path)[0] == _identity(key)
 
 
 def text(values: Mapping[Entry, str], key: str, before: Path | None = None) -> str:
-    """The file with these values. What `before` has already, under the same key, stays as it is, line by line."""
+    """Return the text of a file with these values. Unchanged values keep their lines from `before`."""
     cipher = _cipher(key)
     kept: dict[Entry, str] = {}
     if before is not None and before.exists():
@@ -138,7 +138,7 @@ def text(values: Mapping[Entry, str], key: str, before: Path | None = None) -> s
 
 
 def named(word: str, known: Iterable[Entry] = ()) -> Entry:
-    """The entry that somebody calls ``SECRET/KEY``, ``sealed/SERVICE/VARIABLE`` or ``compose/PROJECT/KEY``.
+    """Parse ``SECRET/KEY``, ``sealed/SERVICE/VARIABLE`` or ``compose/PROJECT/KEY``.
 
     :raises ConfigError: where it is none.
     """
@@ -158,7 +158,7 @@ def named(word: str, known: Iterable[Entry] = ()) -> Entry:
 
 
 def _document(path: Path) -> tuple[str, dict[Entry, str]]:
-    """The identity of the data key, and every entry as it stands there."""
+    """Return the ID of the data key, and all encrypted entries."""
     # before it is read as YAML, where a part of a file may look like a whole one
     if not path.read_text(encoding="utf-8", errors="replace").rstrip().endswith(f"\n{_END}"):
         last = (_entries_of_part(path) or ["none"])[-1]
@@ -182,7 +182,7 @@ def _document(path: Path) -> tuple[str, dict[Entry, str]]:
 
 
 def _entries_of_part(path: Path) -> list[str]:
-    """The keys in a part of a file, as they stand at the beginnings of lines."""
+    """Return the keys of an incomplete file, from the beginnings of its lines."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [line.partition('"')[2].partition('"')[0] for line in lines if line.startswith('    "')]
 

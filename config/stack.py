@@ -16,39 +16,39 @@ from config.types import Digest, DnsName, IPv4, Name, Port, SshHost, TagOrNone, 
 
 
 class Cluster(Model):
-    """Which cluster the stack is for. Another one is refused before anything is read from it or changed."""
+    """The cluster of the stack. Any other cluster is refused before anything is read from it or changed."""
 
     context: str
-    """The context of the kubeconfig; the kubeconfig is ``KUBECONFIG`` or ``~/.kube/config``, as for kubectl."""
+    """The kubeconfig context. The kubeconfig is found as kubectl finds it: ``KUBECONFIG`` or ``~/.kube/config``."""
     namespace: Name
     uid: str | None = None
-    """The UID of the cluster's kube-system namespace; where given, a cluster of any other identity is refused."""
+    """The UID of the kube-system namespace. If set, a cluster with another UID is refused."""
     request_timeout: Annotated[int, Field(ge=1)] = 10
-    """Seconds for one request to the API server."""
+    """Timeout of one request to the API server, in seconds."""
     rollout_timeout: Annotated[int, Field(ge=1)] = 120
-    """Seconds after which an update fails whose pods are not ready."""
+    """Seconds that an update waits for pods to become ready before it fails."""
 
 
 class Host(Model):
-    """The server itself: how it is reached, and which of its ports are spoken for."""
+    """The server: how to reach it over SSH, and which of its ports are in use."""
 
     address: SshHost
-    """A name or an address, or an alias of ssh_config."""
+    """A host name, an address, or an alias from ssh_config."""
     user: str | None = None
-    """Who logs in over SSH: root, or somebody whom sudo asks for no password. Left out, ssh_config decides."""
+    """The SSH user: root, or a user with passwordless sudo. Default: what ssh_config says."""
     port: Port | None = None
-    """Where sshd listens. Left out, ssh_config decides."""
+    """The port of sshd. Default: what ssh_config says."""
     host_key: str | None = None
-    """The server's public key, as in known_hosts: type and key. Left out, the user's known_hosts has to have it: it is
-    always verified, never taken on trust."""
+    """The server's public key as in known_hosts: type and key. Default: the entry in the user's known_hosts. The key
+    is always verified, never trusted on first use."""
     private_key: SecretStr | None = None
-    """The user's private key, encrypted; better is an SSH agent, or a file that ``FLOWMASTER_HOST_KEY_FILE`` names."""
+    """The user's private key, encrypted. Prefer an SSH agent, or a key file named by ``FLOWMASTER_HOST_KEY_FILE``."""
     ports: Mapping[Port, str] = {}
-    """Ports of the host that something else listens on, and what: no nodePort may take one."""
+    """Ports of the host that other programs listen on, with the program. No nodePort may use them."""
 
 
 class Adopted(Model):
-    """When, and from which cluster, the running services were taken over."""
+    """When the running services were adopted, and from which cluster."""
 
     at: str
     uid: str
@@ -59,17 +59,17 @@ class Release(Model):
     """One service on this server."""
 
     tag: TagOrNone
-    """Which image runs; ``""`` where it is referred to without a tag, which is ``latest`` or what ``digest`` says."""
+    """The image tag. ``""`` is a reference without a tag: ``latest``, or the image that ``digest`` pins."""
     assumed: str | None = None
-    """The snapshot's words where it names no single tag: ``tag`` is then a guess until ``adopt`` reads it."""
+    """The server snapshot's wording where it names no single tag. ``tag`` is then a guess until ``adopt`` reads it."""
     digest: Digest | None = None
-    """The image is pinned to this digest, whatever the tag stands for."""
+    """Pins the image to this digest, whatever the tag refers to."""
     seen: Digest | None = None
-    """What a tag that can move stood for when the service was taken over: for the record, since pinning a running
-    service to it would restart its pods."""
+    """The digest that a mutable tag referred to at adoption. For the record only: pinning a running service would
+    restart its pods."""
     replicas: Annotated[int, Field(ge=0)] = 1
     cluster_ip: Annotated[IPv4 | None, Field(alias="clusterIP")] = None
-    """A fixed address for the Service, so that one made again keeps it."""
+    """A fixed ClusterIP for the Service, which it keeps when it is recreated."""
 
     @model_validator(mode="after")
     def _within_assumption(self) -> Self:
@@ -90,21 +90,21 @@ class Stack(Model):
     host: Host
     services: Mapping[Name, Release]
     secrets_key: SecretStr | None = None
-    """What the file of secret values beside the stack's is encrypted with. Written by `flowmaster secret`."""
+    """The data key of the secrets file beside the stack file. Written by `flowmaster secret`."""
     secrets: Mapping[DnsName, Mapping[str, SecretStr]] = {}
-    """Values of the catalogue's secrets, encrypted; what is left out comes from ``FLOWMASTER_SECRET_KEY``."""
+    """Values of the catalogue's secrets, encrypted. A missing value is read from ``FLOWMASTER_SECRET_KEY``."""
     sealed: Mapping[Name, Mapping[str, SecretStr]] = {}
-    """Values, encrypted, of the variables that the catalogue calls ``sealed``, by service."""
+    """By service, the encrypted values of the variables that the catalogue marks as ``sealed``."""
     adopted: Adopted | None = None
-    """Written by ``flowmaster adopt``: what was taken over is protected against deletion."""
+    """Written by ``flowmaster adopt``. Adopted objects are protected against deletion."""
     rules: tuple[Rule, ...] = ()
-    """What is done about which drift, before the rules that hold everywhere (docs/drift.md)."""
+    """Rules for drift, which take precedence over the built-in rules (docs/drift.md)."""
     reverse_proxy: ReverseProxy | None = None
-    """The sites of nginx on the server; left out, nginx is none of this project's business."""
+    """The nginx sites on the server. Without it, nginx is left alone."""
     compose: Mapping[Name, ComposeProject] = {}
-    """Projects of docker compose on the server that move into the cluster."""
+    """Docker Compose projects on the server that move into the cluster."""
     catalogue: str = "config/catalogue.yaml"
-    """The catalogue's file, relative to the project."""
+    """Path of the catalogue file, relative to the project."""
 
     @model_validator(mode="after")
     def _addresses_differ(self) -> Self:

@@ -1,4 +1,4 @@
-"""The words of the configuration as types: names, ports, quantities, image tags and what makes each valid."""
+"""Types of configuration values, with their validation: names, ports, quantities, image tags."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _tag(value: str) -> str:
 
 
 def _tag_text(value: object) -> object:
-    """A whole number is the tag that it looks like; any other value has lost the text that it was written as."""
+    """Return an integer as the text that it was written as; refuse values whose text YAML did not keep."""
     if isinstance(value, (bool, float, date)):
         raise ConfigError(
             f"{value} is not text: YAML took the tag for a number, a date or a truth",
@@ -107,38 +107,38 @@ DnsName = Annotated[str, AfterValidator(_dns_name)]
 """A DNS name of one or more labels: the name of a ConfigMap or Secret."""
 
 SshHost = Annotated[str, AfterValidator(_ssh_host)]
-"""A host as ssh takes it: a name, an address, or an alias of ssh_config."""
+"""A host as ssh accepts it: a name, an address, or an alias from ssh_config."""
 
 Repository = Annotated[str, AfterValidator(_repository)]
-"""Where an image is kept, registry included, tag excluded."""
+"""An image repository: with the registry, without a tag."""
 
 Tag = Annotated[str, AfterValidator(_tag)]
 """One image tag. A range such as ``r36-r47`` is refused with its candidates."""
 
 TagOrNone = Annotated[str, BeforeValidator(_tag_text), AfterValidator(lambda value: _tag(value) if value else value)]
-"""One image tag, or an empty text for an image that is referred to without a tag."""
+"""One image tag, or an empty string for a reference without a tag."""
 
 Digest = Annotated[str, AfterValidator(_digest)]
-"""``sha256:`` and 64 hexadecimal digits: what a mutable tag stood for when it was read."""
+"""An image digest: ``sha256:`` and 64 hexadecimal digits."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 """A TCP port."""
 
 Quantity = Annotated[str, AfterValidator(_quantity)]
-"""An amount of memory (bytes) or processor (cores) as Kubernetes writes it."""
+"""A quantity of memory (bytes) or CPU (cores) in the notation of Kubernetes."""
 
 IPv4 = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")]
-"""An address of the Internet Protocol, version 4."""
+"""An IPv4 address."""
 
 AbsolutePath = Annotated[str, Field(pattern=r"^/")]
-"""A path on the server, from its root."""
+"""An absolute path on the server."""
 
 EnvName = Annotated[str, Field(pattern=r"^[ -<>-~]+$")]
-"""The name of an environment variable: what can be printed in ASCII but for ``=``, as Kubernetes has it since 1.34."""
+"""The name of an environment variable: printable ASCII except ``=``, as in Kubernetes since 1.34."""
 
 
 def tag_candidates(text: str) -> list[str]:
-    """The tags that a range such as ``r36-r47`` stands for, first to last; empty where the text is no range."""
+    """Return the tags of a range such as ``r36-r47``, in order; empty if the text is not a range."""
     match = _TAG_RANGE.fullmatch(text)
     if not match:
         return []
@@ -149,7 +149,7 @@ def tag_candidates(text: str) -> list[str]:
 
 
 def quantity_value(quantity: str) -> Decimal:
-    """The amount in its base unit: bytes for memory, cores for processors."""
+    """Return the quantity in its base unit: bytes of memory, cores of CPU."""
     match = _QUANTITY.fullmatch(quantity)
     if not match:
         raise ConfigError(f"{quantity!r} is not a quantity", "expected a number with a unit, such as 56Mi, 1Gi or 250m")

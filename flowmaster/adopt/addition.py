@@ -1,4 +1,4 @@
-"""Adds objects to an adopted stack; the rest of catalogue and stack is not changed."""
+"""Adds objects to an adopted stack without changing the rest of catalogue and stack."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Body = dict[str, Any]
 def prepare(
     api: Api, settings: Settings, live: LiveState, only: frozenset[str], options: Options, root: Path
 ) -> Adoption | None:
-    """Describe the objects that are named, and prove that managing them changes nothing. Nothing is written.
+    """Describe the named objects, and prove that managing them changes nothing. Writes nothing.
 
     :param only: `Kind/name`, or patterns.
     :return: None where all of them are declared already.
@@ -94,7 +94,7 @@ def _refuse(reasons: dict[ObjectRef, str]) -> None:
 
 
 def _add_conventions(settings: Settings, description: Description) -> None:
-    """Let each service say for itself in what it differs from the catalogue that it comes into."""
+    """Write into each service in what it differs from the conventions of the catalogue that it joins."""
     common = settings.catalogue.conventions.model_dump(by_alias=True)
     own = {key: value for key, value in description.catalogue["conventions"].items() if common[key] != value}
     for entry in description.catalogue["services"].values():
@@ -105,14 +105,14 @@ def _add_conventions(settings: Settings, description: Description) -> None:
 
 
 def _merged(written: Body, description: Description) -> Body:
-    """The catalogue as it is written, with what is described added to it."""
+    """Return the catalogue with the described objects added."""
     added = description.catalogue
     parts = {part: (written.get(part) or {}) | added[part] for part in write.PARTS if added.get(part)}
     return written | parts | ({"objects": added["objects"]} if added.get("objects") else {})
 
 
 def _settings(settings: Settings, description: Description, written: Body) -> Settings:
-    """The settings with what is described added to them."""
+    """Return the settings with the described objects added."""
     stack_values = settings.stack.model_dump(by_alias=True, exclude={"secrets", "sealed"})
     stack_values["services"] |= description.services
     stack = load.validate(Stack, stack_values, "the stack that adopt writes").model_copy(

@@ -41,33 +41,33 @@ from flowmaster.render.manifests import manifests
 
 Body = dict[str, Any]
 OBJECTS = "objects"
-"""The folder of manifests, beside the catalogue, where it names none."""
+"""The default folder of manifests, beside the catalogue."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adoption:
-    """A namespace that could be taken over: what would be written, and the proof that nothing changes."""
+    """An adoption that can be written: the new configuration, and the proof that nothing changes."""
 
     settings: Settings
-    """As they will be."""
+    """The settings after the adoption."""
     live: reader.LiveState
     description: Description
     proofs: list[Proof]
     uid: str
     rules: Sequence[Body] = ()
-    """Those that leave alone what is not managed."""
+    """Rules that ignore unmanaged objects."""
     declared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The manifests as they were declared before, by file."""
+    """The manifests as declared before, by file."""
     added: frozenset[ObjectRef] = frozenset()
-    """The objects that are added to what was adopted before, which stays as it is; empty where all is written anew."""
+    """The objects added to an adopted stack; empty if the whole configuration is written anew."""
     sites: Mapping[str, AdoptedSite] = field(default_factory=dict)
-    """nginx's sites on the server, where the stack says that they are its own."""
+    """The nginx sites on the server that the stack declares."""
     sites_left: Sequence[tuple[str, str]] = ()
-    """The files of other enabled sites, each with what it serves: they stay as they are."""
+    """Files of other enabled sites, each with what it serves. They are not adopted."""
 
 
 def read(api: Api, namespace: str) -> reader.LiveState:
-    """The live namespace.
+    """Read the live namespace.
 
     :raises AdoptionError: where not all of it can be read, or there is none.
     """
@@ -90,7 +90,7 @@ def read(api: Api, namespace: str) -> reader.LiveState:
 
 
 def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Options = DEFAULTS) -> Adoption:
-    """Describe a live namespace and prove that managing it changes nothing. Nothing is written.
+    """Describe a live namespace, and prove that managing it changes nothing. Writes nothing.
 
     An object that cannot be described, or of which that cannot be proved, is left as it is, and so is what somebody
     else keeps.
@@ -142,7 +142,7 @@ def read_all(api: Api, live: reader.LiveState) -> list[tuple[str, str]]:
 
 
 def _refuse_secrets(live: reader.LiveState, masker: Masker) -> None:
-    """Refuse secrets where they can neither be sealed nor left out: in the namespace itself."""
+    """Refuse secrets in the namespace object, where they can be neither sealed nor omitted."""
     for ref, body in live.of("Namespace"):
         if places := plaintext_secrets(body, masker):
             raise AdoptionError(
@@ -153,7 +153,7 @@ def _refuse_secrets(live: reader.LiveState, masker: Masker) -> None:
 
 
 def _refuse_revealed(description: Description, masker: Masker) -> None:
-    """Refuse secrets at places where nobody would look for one, so that none was sealed."""
+    """Refuse secrets in unexpected places, where none was sealed."""
     place = revealed(description.catalogue, masker)
     if place is not None:
         raise AdoptionError(
@@ -165,7 +165,7 @@ def _refuse_revealed(description: Description, masker: Masker) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A file as an adoption writes it, secrets not encrypted yet and not in it."""
+    """A file of an adoption, before its secrets are encrypted. The text does not contain them."""
 
     path: Path
     before: str
@@ -173,7 +173,7 @@ class Draft:
 
 
 def drafts(adoption: Adoption, root: Path) -> tuple[Draft, Draft, list[Draft]]:
-    """The stack's file, the catalogue's, and the manifests' that change."""
+    """Return the stack file, the catalogue file, and the manifests that change."""
     stack_file = load.stack_path(adoption.settings.name, root)
     catalogue_file = root / load.catalogue_path(adoption.settings.stack, root)
     sites = {name: site.data for name, site in adoption.sites.items()}
@@ -200,7 +200,7 @@ def drafts(adoption: Adoption, root: Path) -> tuple[Draft, Draft, list[Draft]]:
 
 
 def _manifests(adoption: Adoption, beside: Path) -> list[Draft]:
-    """The files of the objects that are taken over as manifests, where they do not say the same already."""
+    """Return the files of objects adopted as manifests, unless they already say the same."""
     folder = beside / (adoption.settings.catalogue.objects or "")
     before, found = adoption.declared, []
     for where, body in adoption.settings.objects.items():
@@ -212,7 +212,7 @@ def _manifests(adoption: Adoption, beside: Path) -> list[Draft]:
 
 
 def diffs(adoption: Adoption, root: Path) -> Iterator[str]:
-    """What would be written, as a diff of each file; values of secrets are not shown, whichever form they have."""
+    """Return a diff of each file that would be written. Secret values are never shown."""
     stack, catalogue, manifests_ = drafts(adoption, root)
     for draft in (stack, catalogue, *manifests_):
         lines = unified_diff(
@@ -224,7 +224,7 @@ def diffs(adoption: Adoption, root: Path) -> Iterator[str]:
 
 
 def save(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:
-    """Back the live objects up, then write catalogue and stack. Returns the backup.
+    """Back up the live objects, then write catalogue and stack. Returns the backup.
 
     :raises UserError: where something cannot be written; then nothing is.
     """
@@ -248,12 +248,12 @@ def save(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:
 
 
 def of_compose(values: Values) -> Values:
-    """The secret values of compose projects, which are none of adoption's: all others are written anew."""
+    """Return the secret values of compose projects, which an adoption keeps. All others are written anew."""
     return {entry: value for entry, value in values.items() if entry.group in ("compose", "sources")}
 
 
 def settings_of(settings: Settings, description: Description, uid: str) -> Settings:
-    """The settings that the description makes, with each service's configuration as its baseline."""
+    """Return the settings from the description, with the baseline of each service's configuration."""
     stack_values = {
         **settings.stack.model_dump(by_alias=True, exclude={"services", "secrets", "sealed", "adopted"}),
         "services": description.services,
@@ -271,14 +271,14 @@ def settings_of(settings: Settings, description: Description, uid: str) -> Setti
 
 
 def set_baselines(settings: Settings, description: Description) -> None:
-    """Give each service that is described the checksum of the configuration that its pods were started with."""
+    """Set the checksum of the configuration with which each service's pods were started."""
     for name, entry in description.catalogue["services"].items():
         if checksum := microservice.config_checksum(settings, name):
             entry["configBaseline"] = checksum
 
 
 def _objects(settings: Settings, description: Description) -> dict[str, Body]:
-    """The manifests by file: those that the description makes, and those of objects that are not live."""
+    """Return the manifests by file: those of the description, and those of objects that are not live."""
     namespace = settings.namespace
     left = {ref for ref, _ in description.unmanaged}
     made = object_files(settings.objects, description.objects, namespace)
@@ -299,7 +299,7 @@ def as_secrets(values: dict[str, dict[str, str]]) -> dict[str, dict[str, SecretS
 
 
 def is_described(settings: Settings, proofs: list[Proof], live: reader.LiveState) -> bool:
-    """Whether the configuration as it is describes what runs, so that there is nothing to adopt."""
+    """Return whether the current configuration already describes the live namespace."""
     comparison = Comparison(Applied(), live, Masker(body for _, body in live.of("Secret")))
     others = undeclared({proof.ref for proof in proofs}, comparison)
     unknown = [
@@ -311,7 +311,7 @@ def is_described(settings: Settings, proofs: list[Proof], live: reader.LiveState
 
 
 def prove_configured(api: Api, settings: Settings, live: reader.LiveState) -> list[Proof]:
-    """The proofs for the configuration as it is."""
+    """Return the proofs for the current configuration."""
     bodies = [dict(body) for body in manifests(settings)]
     read_declared(api, live, bodies)
     return prove(api, live, bodies)

@@ -1,4 +1,4 @@
-"""Backs up live objects, without secrets in the clear, and restores them."""
+"""Backs up live objects without plain-text secrets, and restores them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ATTEMPTS = 5
 
 
 def write(folder: Path, objects: Iterable[tuple[ObjectRef, Body]], sealed: dict[str, dict[str, str]]) -> Path:
-    """Save the objects in a new file that only its owner can read.
+    """Save the objects in a new file that only its owner may read.
 
     Values of Secrets and what is sealed in Deployments are left out: the stack has them, encrypted, and
     :func:`restore` puts them in again.
@@ -46,7 +46,7 @@ def write(folder: Path, objects: Iterable[tuple[ObjectRef, Body]], sealed: dict[
 
 
 def restore(api: Api, settings: Settings, path: Path) -> list[tuple[ObjectRef, str]]:
-    """Put every object of a backup back as it was; returns what was done to each.
+    """Restore all objects of a backup; returns what was done to each.
 
     :raises ConfigError: where the file is no such backup, or the stack lacks a secret that it needs.
     :raises ApiError: where the API server refuses.
@@ -92,7 +92,7 @@ def _with_secrets(ref: ObjectRef, body: Body, declared: Body, settings: Settings
 
 
 def _metadata(body: Body, live: Body) -> Body:
-    """The metadata to put back; copies of the object, which no backup has, stay as they are on the server."""
+    """Return the metadata to restore. Annotations with copies of the object are not in backups and stay as they are."""
     kept = {name: live["metadata"]["annotations"][name] for name in copies(live)}
     annotations = {**body["metadata"].get("annotations", {}), **kept}
     metadata = {**body["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
@@ -100,7 +100,7 @@ def _metadata(body: Body, live: Body) -> Body:
 
 
 def _sealed(ref: ObjectRef, body: Body, values: Mapping[str, str]) -> list[inline_secrets.Place]:
-    """The places in a Deployment whose value the stack has."""
+    """Return the paths in a Deployment whose values are in the stack."""
     if ref.kind != "Deployment":
         return []
     return [p for p in inline_secrets.places(main_container(ref.name, body)["name"], body) if p.key in values]

@@ -1,4 +1,4 @@
-"""Objects that a controller, or another deployment tool, writes again: they are left to it.
+"""Objects that a controller or another deployment tool manages. They are left to it.
 
 Two signs, both read from the object: a label, an annotation or a name that a known controller gives to what it keeps,
 and a field manager that has fields of the object's content and is neither a person's tool, nor Kubernetes, nor this
@@ -22,7 +22,7 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Controller:
-    """A program that keeps objects as it wants them, and how these are known. Signs may have `*` for any text."""
+    """A program that manages objects, and the signs by which they are recognised. `*` stands for any text."""
 
     name: str
     labels: tuple[str, ...] = ()
@@ -83,14 +83,14 @@ KNOWN = (
     Controller(name="Vault's Secrets Operator", labels=("secrets.hashicorp.com/vso-ownerRefUID",)),
     Controller(name="1Password's operator", annotations=("operator.1password.io/item-version",)),
 )
-"""Signs that controllers put on what they write. Not those that people put on theirs to ask for something."""
+"""Signs of objects that controllers write. Not the signs with which people request something from a controller."""
 
 K3S = Controller(
     name="K3s",
     labels=("objectset.rio.cattle.io/hash",),
     annotations=("objectset.rio.cattle.io/owner-gvk", "objectset.rio.cattle.io/id"),
 )
-"""Applies the files of its addon folder again at each of its starts."""
+"""Applies the files of its addon folder at each start."""
 _ADDON_FOLDER = "/var/lib/rancher/k3s/server/manifests"
 _ADDON = "k3s.cattle.io/v1, Kind=Addon"
 _DEPLOYER = "deploy@*"
@@ -101,16 +101,16 @@ PEOPLE = (
     "OpenAPI-Generator", "Swagger-Codegen", "python-*", "Python-*", "kr8s*", "curl", "Wget", "HTTPie", "axios",
     "node", "okhttp", "Go-http-client", "PostmanRuntime", "kompose", "skaffold*", "tilt*", "devspace*",
 )  # fmt: skip
-"""Field managers of tools with which a person, or a person's script, writes once: nobody writes it again."""
+"""Field managers of tools that a person or a script runs once."""
 
 _OURS = frozenset({*OWN, ("flowmaster-restore", "Update")})
 _KUBERNETES = (*CONTROLLERS, "kube-apiserver", "rke2", "k0s", "kubelite", "cluster-autoscaler", "vpa-updater")
 _MARGINAL = frozenset({"status", "scale"})
-"""Subresources through which what is declared is not written."""
+"""Subresources that do not change declared fields."""
 
 
 def controller_of(ref: ObjectRef, body: Body) -> str | None:
-    """Who keeps the object, as words that a person can act on; None where nobody is known to.
+    """Return who manages the object, in words that a person can act on; None if nobody is known.
 
     What this program has applied already is its own.
     """
@@ -127,7 +127,7 @@ def controller_of(ref: ObjectRef, body: Body) -> str | None:
 
 
 def controlled(live: LiveState, taken: Iterable[str] = ()) -> dict[ObjectRef, str]:
-    """Who keeps which objects of the namespace.
+    """Return the managers of the namespace's objects.
 
     :param taken: `Kind/name` of those to be taken over all the same; `*` stands for any text.
     """
@@ -136,12 +136,12 @@ def controlled(live: LiveState, taken: Iterable[str] = ()) -> dict[ObjectRef, st
 
 
 def named(ref: ObjectRef, patterns: Iterable[str]) -> bool:
-    """Whether one of the patterns, `Kind/name`, is about the object."""
+    """Return whether one of the patterns, `Kind/name`, matches the object."""
     return any(fnmatchcase(str(ref), pattern) for pattern in patterns)
 
 
 def _writers(body: Body) -> list[tuple[str, str]]:
-    """The field managers, with their operations, that have fields besides metadata and status."""
+    """Yield field managers, with their operations, of fields other than metadata and status."""
     return [
         (str(entry.get("manager") or "unknown"), str(entry.get("operation")))
         for entry in body["metadata"].get("managedFields") or ()
@@ -151,7 +151,7 @@ def _writers(body: Body) -> list[tuple[str, str]]:
 
 
 def _sign(controller: Controller, ref: ObjectRef, body: Body) -> str:
-    """The first sign of the controller that the object has; empty where there is none."""
+    """Return the first sign of the controller on the object; empty if there is none."""
     if str(ref) in controller.objects:
         return str(ref)
     metadata = body["metadata"]

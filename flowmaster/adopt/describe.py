@@ -25,20 +25,20 @@ _SECRETS_OF_OTHERS = re.compile(r"kubernetes\.io/service-account-token|helm\.sh/
 _MANAGED = ("Namespace", "Deployment", "Service", "ConfigMap", "Secret")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_NAME = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
-"""As externalServices has it: without a dot at the end."""
+"""A host name as in externalServices: without a trailing dot."""
 _IPV4 = re.compile(r"\d+(\.\d+){3}")
 _SETTING = re.compile(r"|\d+[a-z]{0,2}|true|false", re.IGNORECASE)
-"""What is no secret, whatever it is called: `TOKEN_TTL: 15m`."""
+"""Values that are no secrets, whatever the variable is called: `TOKEN_TTL: 15m`."""
 _READS = {
     **dict.fromkeys(("configMap", "configMapRef", "configMapKeyRef"), "ConfigMap"),
     **dict.fromkeys(("secret", "secretRef", "secretKeyRef"), "Secret"),
 }
-"""How a pod's fields refer to what it reads."""
+"""Fields of a pod that refer to ConfigMaps and Secrets."""
 
 
 @dataclass
 class Description:
-    """A live namespace, written down."""
+    """The description of a live namespace."""
 
     catalogue: Body
     services: dict[str, Body]
@@ -46,21 +46,21 @@ class Description:
     secrets: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
     """Values by Secret and key; of binary keys in base64."""
     sealed: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
-    """Values, by service and variable, that stand in a Deployment in the clear."""
+    """Plain-text secret values in Deployments, by service and variable."""
     overrides: dict[ObjectRef, list[str]] = field(default_factory=dict)
-    """What no typed field says."""
+    """Paths that no typed field covers."""
     unmanaged: list[tuple[ObjectRef, str]] = field(default_factory=list)
-    """What stays as it is and is not managed, and why."""
+    """Objects that are not managed, with the reason."""
     inexpressible: dict[ObjectRef, str] = field(default_factory=dict)
-    """What could not be written down, and why: to be left as it is."""
+    """Objects that could not be described, with the reason. They are not managed."""
     unread: list[tuple[str, str]] = field(default_factory=list)
-    """Kinds of which it is not known what there is, and why."""
+    """Kinds that could not be read, with the reason."""
     external: list[tuple[ObjectRef, str]] = field(default_factory=list)
-    """What Deployments read that is not managed."""
+    """Unmanaged objects that Deployments read."""
     objects: dict[ObjectRef, Body] = field(default_factory=dict)
-    """Objects that no part of the catalogue has a form for, as manifests."""
+    """Objects that the catalogue cannot express, as manifests."""
     copied: list[tuple[ObjectRef, str]] = field(default_factory=list)
-    """Annotations that hold a copy of their object and that somebody reads: they stay, and are written nowhere."""
+    """Annotations with copies of objects that other tools read. They stay on the server and are written nowhere."""
 
 
 def describe(
@@ -71,7 +71,7 @@ def describe(
     raw: Container[ObjectRef] = frozenset(),
     declared: Collection[ObjectRef] = (),
 ) -> Description:
-    """Write a live namespace down.
+    """Describe a live namespace.
 
     :param registry: the catalogue's registry, which the images of most services share.
     :param digests: what runs behind an image reference, for tags that can move.
@@ -141,12 +141,12 @@ def describe(
 
 
 def _has_entry(ref: ObjectRef) -> bool:
-    """Whether the catalogue has a form for the object, or the namespace is it."""
+    """Return whether the catalogue can express the object, or it is the namespace."""
     return ref.kind in _MANAGED and not (ref.kind == "Deployment" and not _LABEL.fullmatch(ref.name))
 
 
 def _not_managed(ref: ObjectRef, body: Body, live: LiveState, left: Mapping[ObjectRef, str]) -> str | None:
-    """Why an object is not taken over; empty where that goes without saying; None where it is, as far as is known."""
+    """Return why an object is not adopted: empty if it needs no mention, None if it may be adopted."""
     if (ref.kind, ref.name) in _KUBERNETES_MAKES:
         return ""
     if ref.kind not in _MANAGED and (why := objects.reason_unmanaged(ref, body, live)) is not None:
@@ -157,7 +157,7 @@ def _not_managed(ref: ObjectRef, body: Body, live: LiveState, left: Mapping[Obje
 
 
 def _why_unfit(ref: ObjectRef, body: Body, masker: Masker, as_manifest: bool) -> str | None:
-    """Why neither the catalogue nor a manifest can, or must, have an object."""
+    """Return why an object can be, or must be, neither in the catalogue nor a manifest."""
     if ref.kind == "Secret" and _SECRETS_OF_OTHERS.fullmatch(str(body.get("type", ""))):
         return f"of type {body['type']}: its maker keeps it"
     found = plaintext_secrets(body, masker) if ref.kind != "Namespace" else []
@@ -169,7 +169,7 @@ def _why_unfit(ref: ObjectRef, body: Body, masker: Masker, as_manifest: bool) ->
 
 
 def plaintext_secrets(body: Body, masker: Masker) -> list[str]:
-    """Where secrets stand in an object that the catalogue would write down, and the state keep, as it is."""
+    """Return the paths of secrets in an object that catalogue and state would hold in plain text."""
     parts = {"metadata.annotations": desired_body(body)["metadata"].get("annotations") or {}}
     if body["kind"] == "ConfigMap":
         parts["data"] = body.get("data") or {}
@@ -183,7 +183,7 @@ def plaintext_secrets(body: Body, masker: Masker) -> list[str]:
 
 
 def _references(deployment: Body) -> list[tuple[str, str]]:
-    """The ConfigMaps and Secrets that the pods of a Deployment read, by kind and name, each once."""
+    """Return the ConfigMaps and Secrets that a Deployment's pods read, by kind and name."""
     found: dict[tuple[str, str], None] = {}
 
     def walk(node: Any) -> None:
@@ -207,7 +207,7 @@ def _reads(kind: str, name: str, live: LiveState) -> str:
 
 
 def _conventions(deployments: Mapping[str, Body]) -> Body:
-    """What most of the services have in common; the rest says so itself."""
+    """Return the conventions that most services follow."""
     policies = Counter(services.pull_policy(services.main_container(n, body)) for n, body in deployments.items())
     names = Counter(name for n, body in deployments.items() if (name := services.port_name(n, body)) is not None)
     return {
@@ -268,7 +268,7 @@ def _marks(body: Body) -> Body:
 
 
 def _mutable(tag: str) -> bool:
-    """Whether a tag is of the sort that is pushed again: a word, not a version or a commit."""
+    """Return whether a tag is likely mutable: a word, not a version or a commit."""
     return not any(character.isdigit() for character in tag) and not tag_candidates(tag)
 
 
@@ -277,7 +277,7 @@ def _if(key: str, value: Any) -> Body:
 
 
 def images(live: LiveState) -> Iterable[tuple[str, str]]:
-    """Image references and the digests that pods run behind them."""
+    """Return the digests that pods run, by image reference."""
     for _, pod in live.of("Pod"):
         asked = {c["name"]: c["image"] for c in pod["spec"]["containers"]}
         for status in pod.get("status", {}).get("containerStatuses", ()):

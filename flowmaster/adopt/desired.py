@@ -12,11 +12,11 @@ from flowmaster.compare.three_way import same
 
 Body = dict[str, Any]
 _CONTROLLED = ("deployment.kubernetes.io/",)
-"""Annotations that controllers write on the objects themselves."""
+"""Annotations that controllers write."""
 
 
 def desired_body(live: Body) -> Body:
-    """The object as a person would write it down, with nothing lost: filled in again, it is the live one."""
+    """Return the object without defaults and allocated values. Filled in again, it equals the live object."""
     kind, name = str(live["kind"]), str(live["metadata"]["name"])
     normal = normalise(live)
     body = without_allocated(normal, _pinned(normal) if kind == "Service" else {}, kind)
@@ -30,18 +30,18 @@ def desired_body(live: Body) -> Body:
 
 
 def _pinned(service: Body) -> Body:
-    """What the server may have handed out and clients outside of the cluster know: a Service made again keeps it."""
+    """Allocated values that clients outside the cluster may know. A recreated Service keeps them."""
     spec = service.get("spec", {})
     return {"spec": {key: spec[key] for key in ("ports", "healthCheckNodePort") if key in spec}}
 
 
 def with_defaults(kind: str, name: str, body: Body) -> Body:
-    """A body in normal form with all that the server would fill in."""
+    """Return a body in normal form, with all defaults filled in."""
     return fill(kind, normalise({"kind": kind, **copy.deepcopy(body)}), name)
 
 
 def _without_defaults(kind: str, name: str, body: Body) -> Body:
-    """Take away, from the leaves up, whatever the server would put back as it was."""
+    """Remove, from the leaves up, everything that the server would fill in again."""
     whole = with_defaults(kind, name, body)
     result = copy.deepcopy(body)
     for parent, key in _places(result):
@@ -52,7 +52,7 @@ def _without_defaults(kind: str, name: str, body: Body) -> Body:
 
 
 def _places(node: Any) -> list[tuple[dict[str, Any], str]]:
-    """Every key of every map below, children before parents; never what an element of a list is known by."""
+    """Yield the paths of all keys below, children first, except the merge keys of list elements."""
     found: list[tuple[dict[str, Any], str]] = []
     if isinstance(node, dict):
         for key, value in list(node.items()):

@@ -1,4 +1,4 @@
-"""What refuses an adoption."""
+"""Errors of an adoption."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from config.errors import UserError
 
 
 class AdoptionError(UserError):
-    """The namespace cannot be taken over as it is."""
+    """The namespace cannot be adopted as it is."""

@@ -1,4 +1,4 @@
-"""The first files of a stack for a namespace that runs already. The server is only read."""
+"""Creates the files of a stack for a namespace that already runs. Only reads the server."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ _SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class NewStack:
-    """A stack that is to be: its files do not exist yet."""
+    """A stack that does not exist yet."""
 
     name: str
     context: str
     namespace: str
     host: str | None
-    """How the server is reached over SSH; needed only for nginx and docker compose."""
+    """SSH address of the server. Only needed for nginx and Docker Compose."""
     root: Path
 
     @property
     def stack_file(self) -> Path:
-        """Where its configuration goes."""
+        """Path of the stack file."""
         return load.stack_path(self.name, self.root)
 
     @property
     def catalogue_name(self) -> str:
-        """Its catalogue, as the stack names it."""
+        """The stack's `catalogue`."""
         return f"config/{self.name}.yaml"
 
     @property
     def catalogue_file(self) -> Path:
-        """Where its catalogue goes."""
+        """Path of the catalogue file."""
         return load.catalogue_file(self.catalogue_name, self.root)
 
 
 def check_free(first: NewStack) -> None:
-    """Refuse a name that is none, or is taken.
+    """Refuse an invalid name, or one that is in use.
 
     :raises ConfigError: with what is there.
     """
@@ -75,7 +75,7 @@ def check_free(first: NewStack) -> None:
 
 
 def file_texts(first: NewStack, api: Api) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The stack's configuration and the catalogue, as data.
+    """Return the stack's configuration and the catalogue, as data.
 
     :raises ConfigError: where there is no such namespace.
     """
@@ -99,7 +99,7 @@ def file_texts(first: NewStack, api: Api) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _registry(api: Api, namespace: str) -> str:
-    """Where most of the images come from."""
+    """Return the registry of most images."""
     items = api.get(f"/apis/apps/v1/namespaces/{namespace}/deployments")["items"]
     images = [c["image"] for item in items for c in item["spec"]["template"]["spec"]["containers"]]
     places = Counter(place for image in images if (place := image.partition("@")[0].rpartition("/")[0]))
@@ -112,7 +112,7 @@ def _registry(api: Api, namespace: str) -> str:
 
 
 def write(first: NewStack, config: dict[str, Any], catalogue: dict[str, Any], provider: str | None) -> None:
-    """Make the stack in Pulumi's backend, then write both files.
+    """Create the stack in Pulumi's backend, then write both files.
 
     :param provider: Pulumi's secrets provider, where it is not the default of the backend.
     :raises ConfigError: where Pulumi does not make it; nothing is written then.
@@ -156,7 +156,7 @@ def _pulumi_init(first: NewStack, provider: str | None) -> None:
 
 
 def _known(first: NewStack, environ: dict[str, str]) -> bool:
-    """Whether the stack is there already, without any resources: `pulumi stack init` was run before."""
+    """Return whether the stack exists without resources: `pulumi stack init` was run before."""
     command = ["pulumi", "stack", "ls", "--json", "--non-interactive"]
     done = subprocess.run(command, cwd=first.root, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""Lists objects of all other kinds in a namespace: every kind that the API server can list there."""
+"""Lists the objects of all other kinds in a namespace that the API server can list."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Body = dict[str, Any]
 _AT_ONCE = 8
 _NAMES_ONLY = {"Accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"}
 _BOOKKEEPING = frozenset({"events", "leases", "controllerrevisions"})
-"""Resources that Kubernetes' own controllers write: what happened, who leads, what was before."""
+"""Resources that Kubernetes' own controllers write: events, leases, revisions."""
 _OF_KUBERNETES = frozenset({"", "apps", "coordination.k8s.io", "events.k8s.io"})
 _MEASURED = "metrics.k8s.io"
-"""A group whose objects are measurements."""
+"""API groups whose objects are measurements."""
 
 
 class Reader(Protocol):
-    """What is needed of a connection."""
+    """The methods used of a connection."""
 
     def request(self, method: str, path: str, parameters: None = None, headers: Mapping[str, str] | None = None) -> Any:
-        """The response to a request that succeeded.
+        """Send a request and return the response.
 
         :raises ApiError: where it did not.
         """
@@ -34,16 +34,16 @@ class Reader(Protocol):
 
 @dataclass
 class Inventory:
-    """What else there is."""
+    """Objects of other kinds."""
 
     objects: list[tuple[ObjectRef, str]] = field(default_factory=list)
-    """Objects that no other object owns, each with the API group and version of its kind."""
+    """Objects without an owner, each with the apiVersion of its kind."""
     unread: list[tuple[str, str]] = field(default_factory=list)
-    """Kinds, or whole groups, that could not be listed, and why: what there is of them is not known."""
+    """Kinds or groups that could not be listed, with the reason."""
 
 
 def others(api: Reader, live: LiveState) -> Inventory:
-    """The objects of the namespace whose kinds were not read into `live`. Never raises for what cannot be listed."""
+    """List the objects of kinds that are not in `live`. Does not raise for kinds that cannot be listed."""
     result = Inventory()
     kinds: dict[tuple[str, str], Kind] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -74,13 +74,13 @@ def _group(version: str) -> str:
 
 
 def _follows_pods(live: LiveState, service: str) -> bool:
-    """Whether Kubernetes itself writes down where that Service leads."""
+    """Return whether Kubernetes maintains the endpoints of that Service."""
     body = live.objects.get(ObjectRef("Service", live.namespace, service), {})
     return bool(body.get("spec", {}).get("selector"))
 
 
 def _versions(api: Reader, result: Inventory) -> list[str]:
-    """All versions of all groups that the server has, the preferred ones first."""
+    """Return all group versions of the server, preferred versions first."""
     try:
         groups: Iterable[Body] = api.request("GET", "/apis").json()["groups"]
     except ApiError as err:
@@ -94,7 +94,7 @@ def _versions(api: Reader, result: Inventory) -> list[str]:
 
 
 def _kinds(api: Reader, version: str) -> list[Kind]:
-    """The kinds of a version whose objects are in namespaces and can be listed, but for those that are known."""
+    """Return the unknown namespaced kinds of a version that can be listed."""
     known = {(_group(kind.version), kind.plural) for kind in KINDS}
     group = _group(version)
     path = f"/api/{version}" if version == "v1" else f"/apis/{version}"
@@ -110,7 +110,7 @@ def _kinds(api: Reader, version: str) -> list[Kind]:
 
 
 def _names(api: Reader, kind: Kind, namespace: str) -> list[str]:
-    """The names of the objects that are nobody's."""
+    """Return the names of objects without an owner."""
     # a list of names that is empty comes as null
     items: Iterable[Body] = api.request("GET", kind.path(namespace), None, _NAMES_ONLY).json()["items"] or ()
     return [item["metadata"]["name"] for item in items if not item["metadata"].get("ownerReferences")]

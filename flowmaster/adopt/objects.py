@@ -1,4 +1,4 @@
-"""Live objects of any kind as manifests: as `kubectl get -o yaml` shows them, without what the server added. Pure."""
+"""Converts live objects of any kind to manifests, without the fields that the server added. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNSAFE = re.compile(r"[^a-z0-9.-]+")
 
 
 def manifest(live: Body) -> Body:
-    """The object as a person would keep it in a file: no status, no metadata of the server's, no namespace."""
+    """Return the object without status, namespace, and metadata of the server."""
     body = copy.deepcopy({key: value for key, value in live.items() if key != "status"})
     found = body.pop("metadata")
     metadata: Body = {"name": found["name"]}
@@ -55,7 +55,7 @@ def _of_server(live: Body, annotation: str) -> bool:
 
 
 def reason_unmanaged(ref: ObjectRef, body: Body, live: LiveState) -> str | None:
-    """Why an object is not declared as it stands; empty where that goes without saying; None where it is."""
+    """Return why an object cannot be a manifest: empty if it needs no mention, None if it can be one."""
     if owners := body["metadata"].get("ownerReferences"):
         return "" if ref.kind in _ONCE else f"made by {owners[0]['kind']}/{owners[0]['name']}"
     if ref.kind == "Job":
@@ -70,7 +70,7 @@ def reason_unmanaged(ref: ObjectRef, body: Body, live: LiveState) -> str | None:
 
 
 def plaintext_secret(body: Body, masker: Masker) -> str | None:
-    """The first place of an object at which a secret stands in the clear; None where there is none.
+    """Return the path of the first plain-text secret in an object; None if there is none.
 
     Besides what a Secret holds and what its form gives away, a value counts whose variable, header or option tells.
     """
@@ -92,7 +92,7 @@ def _templates(spec: Body) -> Iterator[Body]:
 def files(
     declared: Mapping[str, Mapping[str, Any]], found: Mapping[ObjectRef, Body], namespace: str
 ) -> dict[str, Body]:
-    """The manifests by file: an object that has a file keeps it, any other one gets a new one.
+    """Return the manifests by file. An object that has a file keeps it; others get a new file.
 
     :param declared: the manifests that there are, by file.
     """
@@ -105,7 +105,7 @@ def files(
 
 
 def _claimed_by(ref: ObjectRef, live: LiveState) -> str:
-    """The StatefulSet whose template a claim was made from: its name is TEMPLATE-SET-NUMBER."""
+    """Return the StatefulSet that created a claim. The claim's name is TEMPLATE-SET-NUMBER."""
     for other, body in live.of("StatefulSet"):
         for template in (body.get("spec") or {}).get("volumeClaimTemplates") or ():
             if re.fullmatch(rf"{re.escape(template['metadata']['name'])}-{re.escape(other.name)}-\d+", ref.name):
@@ -114,7 +114,7 @@ def _claimed_by(ref: ObjectRef, live: LiveState) -> str:
 
 
 def file_name(ref: ObjectRef, taken: Iterable[str] = ()) -> str:
-    """The file of an object within the folder: `ingress-web.yaml`; unlike all those taken, whatever the case."""
+    """Return a free file name for an object, such as `ingress-web.yaml`. Case does not count."""
     plain = _UNSAFE.sub("-", f"{ref.kind}-{ref.name}".lower())
     lowered = {name.lower() for name in taken}
     number, name = 1, f"{plain}.yaml"

@@ -15,11 +15,11 @@ from flowmaster.render.override import AFTER, REMOVE, REPLACE, merge
 
 
 class InexpressibleError(Exception):
-    """A difference that no override expresses; its argument is the path of the field."""
+    """A difference that no override can express; its argument is the path of the field."""
 
 
 def override(kind: str, name: str, rendered: Body, wanted: Body) -> Body:
-    """A merge patch that makes `wanted` of `rendered`; empty where they say the same.
+    """Return the merge patch from `rendered` to `wanted`; empty if they are equal.
 
     :raises InexpressibleError: where that cannot be said.
     """
@@ -38,7 +38,7 @@ def override(kind: str, name: str, rendered: Body, wanted: Body) -> Body:
 
 
 def fields(patch: Any, prefix: str = "") -> list[str]:
-    """The places that a patch sets, for people to read."""
+    """Return the paths that a patch sets, for messages."""
     if isinstance(patch, dict):
         found: list[str] = []
         for key, value in patch.items():
@@ -56,7 +56,7 @@ def _item_fields(item: Body, prefix: str) -> list[str]:
 
 
 def _add(patch: Body, difference: Difference, wanted: Body, rendered: Body) -> None:
-    """Put one difference into the patch, at its place; lists of named things by name, all others whole."""
+    """Add one difference to the patch: lists of named elements by name, other lists as a whole."""
     node: Any = patch
     path = difference.path
     for position, step in enumerate(path):
@@ -94,7 +94,7 @@ def _as_it_is(path: Path, _rendered: Any, _wanted: Any) -> Path:
 
 
 def _renamed(path: Path, rendered: Any, wanted: Any) -> Path:
-    """The path with the elements of lists by their names, where they have names of their own on both sides.
+    """Return the path with list elements by name, if they have unique names on both sides.
 
     That is how the override of a list is merged; to Kubernetes, the elements are told apart by more (a port by its
     number and protocol). The rest of the list then needs no word in the override.
@@ -116,7 +116,7 @@ def _renamed(path: Path, rendered: Any, wanted: Any) -> Path:
 
 
 def _keep_order(patch: Body, rendered: Any, made: Any, wanted: Any) -> None:
-    """Say where elements belong that merging would put elsewhere in their list: pods would be rolled for it."""
+    """Record the position of elements that a merge would move within their list, which would restart pods."""
     if not isinstance(made, dict) or not isinstance(wanted, dict):
         return
     for key, value in wanted.items():
@@ -135,7 +135,7 @@ def _keep_order(patch: Body, rendered: Any, made: Any, wanted: Any) -> None:
 
 
 def _place(patch: Body, key: str, before: Any, wanted: list[Body]) -> None:
-    """Give each new element of a list its place behind the one before it; the whole list where that is not enough."""
+    """Record for each new element its predecessor; patch the whole list if that is not sufficient."""
     old = {element["name"] for element in before} if _named_list(before) else set()
     items = {item["name"]: item for item in patch.get(key, ())} if _named_list(patch.get(key)) else {}
     following = ""
@@ -202,7 +202,7 @@ def _whole_item(item: Body, difference: Difference, wanted: Body, path: Path) ->
 
 
 def _value(wanted: Any, path: Path, otherwise: Any) -> Any:
-    """The value as a person would write it, where it is written at all."""
+    """Return the value as it was written, if it was written."""
     found = _at(wanted, path)
     return otherwise if found is ABSENT else found
 

@@ -1,4 +1,4 @@
-"""The two proofs, before anything is changed, that an object can be taken over.
+"""The two proofs that an object can be adopted. Nothing is changed.
 
 *Taken over, nothing changes*: what is declared, with the server's defaults filled in, is what is live; and the API
 server itself, asked by a dry run as the manager that will apply, answers with the same object, pod template and
@@ -38,35 +38,35 @@ _OF_THE_SERVER = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What the proofs found about one object; with nothing found, it stays as it is."""
+    """Result of the proofs for one object. Without any entry, adoption changes nothing."""
 
     ref: ObjectRef
     changes: tuple[str, ...] = ()
-    """Fields that would change, be added or be lost."""
+    """Fields that would change, be added or be removed."""
     restarts: bool = False
     """Whether the pod template would change."""
     address: str = ""
-    """The Service's address, which stays."""
+    """The Service's ClusterIP, which stays."""
     refused: str = ""
-    """The API server's words where it does not even accept the object."""
+    """The API server's message if it rejects the object."""
     remade: tuple[str, ...] = ()
-    """Fields that would not be the same if the object were made again."""
+    """Fields that would differ if the object were recreated."""
     unproved: str = ""
-    """The API server's words where it does not let an object like this be made."""
+    """The API server's message if it rejects the creation of such an object."""
 
     @property
     def holds(self) -> bool:
-        """Whether the object can be taken over without a change, and made again as it is."""
+        """Whether the object can be adopted without a change, and recreated as it is."""
         return not (self.changes or self.refused or self.restarts or self.remade or self.unproved)
 
     @property
     def possible(self) -> bool:
-        """Whether the API server accepts the object at all, as it is and made again."""
+        """Whether the API server accepts the object, both as an update and recreated."""
         return not (self.refused or self.unproved)
 
     @property
     def why(self) -> str:
-        """Why it does not hold, in words; empty where it does."""
+        """Why the proof fails; empty if it holds."""
         if self.refused:
             return f"cannot be applied: {self.refused}"
         if self.changes or self.restarts:
@@ -83,14 +83,14 @@ def _named(paths: Sequence[str]) -> str:
 
 @dataclass
 class Prover:
-    """Proves objects of a live namespace, each declared body once."""
+    """Proves objects of a live namespace. Results are cached by declared body."""
 
     api: Api
     live: LiveState
     _known: dict[tuple[ObjectRef, bytes], Proof] = field(default_factory=dict)
 
     def prove(self, declared: Sequence[Body]) -> list[Proof]:
-        """A proof for each declared object that is live.
+        """Return a proof for each declared object that is live.
 
         :raises UnreachableError: where the API server is gone.
         """
@@ -109,7 +109,7 @@ class Prover:
 
 
 def prove(api: Api, live: LiveState, declared: Sequence[Body]) -> list[Proof]:
-    """A proof for each declared object that is live.
+    """Return a proof for each declared object that is live.
 
     :raises UnreachableError: where the API server is gone.
     """
@@ -117,7 +117,7 @@ def prove(api: Api, live: LiveState, declared: Sequence[Body]) -> list[Proof]:
 
 
 def taken_over(api: Api, live: LiveState, declared: Sequence[Body]) -> list[Proof]:
-    """The first proof alone, for each declared object that is live: enough to tell whether an update restarts pods.
+    """Return the first proof alone for each live declared object: it tells whether an update restarts pods.
 
     :raises UnreachableError: where the API server is gone.
     """
@@ -171,7 +171,7 @@ def _taken_over(api: Api, ref: ObjectRef, declared: Body, live: Body, comparison
 
 
 def _unlike(result: Body, live: Body) -> str:
-    """The first part of an object that is not the same to the last character; empty where there is none."""
+    """Return the path of the first difference between two objects; empty if they are identical."""
     parts = (part for part in sorted(result.keys() | live.keys()) if part not in _OF_THE_SERVER)
     return next((part for part in parts if result.get(part) != live.get(part)), "")
 

@@ -1,4 +1,4 @@
-"""The largest part of a namespace that can be taken over with proof: the rest is left as it is, object by object."""
+"""Finds the largest part of a namespace for which the proofs hold. Other objects are left alone, one by one."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ _KINDS = {
     "externalServices": "Service",
     "rawServices": "Service",
 }
-"""What the entries of the catalogue's parts are in the cluster."""
+"""The kind of object that each part of the catalogue declares."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How far an adoption goes."""
+    """Options of an adoption."""
 
     strict: bool = False
-    """Refuse everything where one object cannot be taken over as it is."""
+    """Refuse the whole adoption if one object cannot be adopted."""
     restart: frozenset[str] = frozenset()
-    """Names of workloads that are taken over although their pods restart by that."""
+    """Names of workloads that are adopted even though their pods restart."""
     take: frozenset[str] = frozenset()
-    """`Kind/name`, or patterns, of objects that are taken over although somebody else keeps them."""
+    """`Kind/name` patterns of objects that are adopted even though a controller manages them."""
 
 
 DEFAULTS = Options()
 _AS_MANIFEST = frozenset({"ConfigMap", "Deployment", "Service"})
-"""Kinds of which an object that the catalogue cannot have may be a manifest. Not Secrets: these are encrypted."""
+"""Kinds that may become manifests if the catalogue cannot express them. Not Secrets: these are encrypted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provable:
-    """What can be taken over."""
+    """The provable part."""
 
     description: Description
     settings: Settings
@@ -65,7 +65,7 @@ def provable(
     options: Options,
     settings_of: Callable[[Description], Settings],
 ) -> Provable:
-    """Describe the namespace, and leave out what is not proved, until all that is left is.
+    """Describe the namespace; omit objects without a proof until all others have one.
 
     :param settings_of: the settings that a description makes.
     :raises AdoptionError: where the namespace itself cannot be taken over, or with `strict` any object of it.
@@ -75,7 +75,7 @@ def provable(
     kept = controllers.controlled(live, options.take)
     failed: dict[ObjectRef, str] = {}
     raw: set[ObjectRef] = set()
-    """What no form of the catalogue can hold is kept as a manifest, before it is given up."""
+    """Keep objects that the catalogue cannot express as manifests."""
     while True:
         description = describe(live, settings.catalogue.registry, dict(images(live)), kept | failed, raw)
         more = description.inexpressible | refused_by_models(
@@ -103,7 +103,7 @@ def _allowed(proof: Proof, options: Options) -> bool:
 
 
 def refused_by_models(catalogue: Body, services: Mapping[str, Body], namespace: str) -> dict[ObjectRef, str]:
-    """The objects that catalogue or stack cannot hold, by what their models say."""
+    """Return the objects that the models of catalogue or stack reject, with the reason."""
     refused: dict[ObjectRef, str] = {}
     try:
         Catalogue.model_validate(catalogue)
@@ -157,7 +157,7 @@ def _strict(failed: Mapping[ObjectRef, str]) -> AdoptionError:
 
 
 def group_by_reason(reasons: Iterable[tuple[ObjectRef, str]]) -> list[tuple[str, str]]:
-    """The objects, in one text, that each reason is about, and the reason."""
+    """Group objects by reason: one text of names for each reason."""
     about: dict[str, list[str]] = {}
     for ref, why in reasons:
         about.setdefault(why, []).append(str(ref))

@@ -1,4 +1,4 @@
-"""The proof that an object, made again from what is declared, would be the one that is live.
+"""The proof that an object recreated from its declaration would equal the live one.
 
 The API server itself says so: a dry run makes the object under a name that is free, by the same server-side apply that
 the provider and the undoing of drift use. All of it is compared with the live object, whatever the fields are called,
@@ -27,7 +27,7 @@ _HANDED_OUT = ("clusterIP", "clusterIPs", "healthCheckNodePort")
 
 
 def recreated(api: Api, ref: ObjectRef, declared: Body, live: Body) -> tuple[tuple[str, ...], str]:
-    """The fields that would not be the same, and the API server's words where it refuses.
+    """Return the fields that would differ, and the API server's message if it rejects the object.
 
     :raises UnreachableError: where the API server is gone.
     """
@@ -48,7 +48,7 @@ def recreated(api: Api, ref: ObjectRef, declared: Body, live: Body) -> tuple[tup
 
 
 def _trial(declared: Body, name: str) -> Body:
-    """The declared object under another name, and without the addresses and ports that the live one has already."""
+    """Return the declared object under another name, without the addresses and ports that the live one occupies."""
     body = copy.deepcopy(declared)
     body["metadata"]["name"] = name
     if body["kind"] == "Service":

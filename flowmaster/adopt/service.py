@@ -21,15 +21,15 @@ from flowmaster.render import microservice
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a service is described by, besides itself."""
+    """The context of a description."""
 
     managed: Mapping[str, Collection[str]] | None = None
-    """The names of the ConfigMaps and Secrets that are taken over, by kind; None for any."""
+    """Names of adopted ConfigMaps and Secrets, by kind; None for all."""
     masker: Masker = field(default_factory=Masker)
-    """Knows the secrets of the namespace."""
+    """Recognises the secrets of the namespace."""
 
     def has(self, kind: str, name: str) -> bool:
-        """Whether the catalogue has that object, so that a typed field may refer to it."""
+        """Return whether the catalogue has the object, so that a typed field may refer to it."""
         return self.managed is None or name in self.managed[kind]
 
 
@@ -38,7 +38,7 @@ _ANY = Context()
 
 @dataclass
 class ServiceDescription:
-    """What was written down about one service."""
+    """The description of one service."""
 
     entry: Body
     release: Body
@@ -47,7 +47,7 @@ class ServiceDescription:
     sealed: dict[str, str] = field(default_factory=dict, repr=False)
 
     def overrides(self, name: str, namespace: str) -> dict[ObjectRef, list[str]]:
-        """The places that no typed field says, by object."""
+        """Paths that no typed field covers, by object."""
         patches = self.entry.get("override", {})
         return {
             ObjectRef(kind.capitalize(), namespace, name): sorted(set(fields(patch))) for kind, patch in patches.items()
@@ -55,21 +55,21 @@ class ServiceDescription:
 
 
 def main_container(name: str, deployment: Body) -> Body:
-    """The container that is the service: the one of its name, else the first that listens, else the first."""
+    """Return the main container: the one with the service's name, else the first with a port, else the first."""
     containers: list[Body] = deployment["spec"]["template"]["spec"]["containers"]
     listening = next((c for c in containers if c.get("ports")), containers[0])
     return next((c for c in containers if c["name"] == name), listening)
 
 
 def pull_policy(container: Body) -> str:
-    """When the image is pulled: as written, or as the server would fill in."""
+    """Return the pull policy: as written, or the server's default."""
     _, tag, digest = _split(container["image"])
     latest = tag == "latest" or not (tag or digest)
     return str(container.get("imagePullPolicy") or ("Always" if latest else "IfNotPresent"))
 
 
 def port_name(name: str, deployment: Body) -> str | None:
-    """The name of the service's first port, empty where it has none; None where there is no port."""
+    """Return the name of the service's first port: empty if it has no name, None if there is no port."""
     ports = main_container(name, deployment).get("ports")
     return str(ports[0].get("name", "")) if ports else None
 
@@ -77,7 +77,7 @@ def port_name(name: str, deployment: Body) -> str | None:
 def describe(
     name: str, deployment: Body, service: Body | None, registry: str, common: Body, surroundings: Context = _ANY
 ) -> ServiceDescription:
-    """The entry and the release that render what is given.
+    """Return the catalogue entry and the release that render the given objects.
 
     :param deployment: what is meant by the Deployment (:func:`flowmaster.adopt.desired.desired_body`).
     :param service: the same of the Service of the same name, if there is one.
@@ -115,7 +115,7 @@ def describe(
 def _patches(
     name: str, settings: Settings, deployment: Body, service: Body | None, described: ServiceDescription
 ) -> Body:
-    """What must be laid over the rendered bodies so that they are the live ones."""
+    """Return the overrides from the rendered bodies to the live ones."""
     patches: Body = {}
     rendered: Any = microservice.deployment(settings, name)
     if patch := override("Deployment", name, rendered, deployment):
@@ -130,7 +130,7 @@ def _patches(
 
 
 def _alone(name: str, described: ServiceDescription, registry: str, common: Body) -> Settings:
-    """Settings with this service only, to see what it renders to."""
+    """Return settings with this service only, to render it."""
     stack = {
         "cluster": {"context": "any", "namespace": "any"},
         "host": {"address": "localhost", "user": "root"},
@@ -152,7 +152,7 @@ def _alone(name: str, described: ServiceDescription, registry: str, common: Body
 
 
 def _referenced(entry: Body) -> Body:
-    """The ConfigMaps and Secrets that an entry names, with nothing in them."""
+    """Return empty ConfigMaps and Secrets for those that an entry refers to."""
     found: dict[str, Body] = {"configMaps": {}, "secrets": {}}
     references = [*entry.get("envFrom", ()), *entry.get("env", {}).values(), *entry.get("volumes", {}).values()]
     for reference in references:
@@ -164,7 +164,7 @@ def _referenced(entry: Body) -> Body:
 
 
 def _split(image: str) -> tuple[str, str, str]:
-    """Repository, tag and digest of an image reference; empty where it gives none."""
+    """Return repository, tag and digest of an image reference; empty if missing."""
     name, _, digest = image.partition("@")
     head, _, last = name.rpartition("/")
     repository, _, tag = last.partition(":")
@@ -190,7 +190,7 @@ def _ports(entry: Body, container: Body, service: Body | None, usual: str) -> No
 
 
 def _environment(entry: Body, container: Body, sealed: Mapping[str, str], surroundings: Context) -> None:
-    """Variables into the entry, secrets sealed; what it has no words for is left to the override."""
+    """Write variables into the entry, with secrets sealed. Others are left to the override."""
     env: Body = {}
     variables = container.get("env", ())
     for variable in variables:
@@ -209,7 +209,7 @@ def _environment(entry: Body, container: Body, sealed: Mapping[str, str], surrou
 
 
 def _source(source: Body, surroundings: Context) -> Body | None:
-    """A variable's source as the catalogue writes it; None for what it has no words for."""
+    """Return a variable's source in the catalogue's form; None if the catalogue cannot express it."""
     match source:
         case {"secretKeyRef": {"name": name, "key": key} as found} if len(found) == 2:
             return {"secret": name, "key": key} if surroundings.has("Secret", name) else None

@@ -13,7 +13,7 @@ WHY = "was there when the namespace was taken over"
 
 
 def rules(found: Iterable[Finding], before: Sequence[Rule]) -> list[dict[str, Any]]:
-    """A rule, as the stack's file has it, for each foreign object that the stack's own do not ignore already.
+    """Return an ignore rule, as in the stack file, for each foreign object that no rule ignores yet.
 
     Those of an adoption before count for nothing: all are made anew, and what is managed by now, or gone, needs none.
     """

@@ -12,11 +12,11 @@ from flowmaster.adopt.override import InexpressibleError
 from flowmaster.cluster.inline_secrets import marked
 
 _MAPPINGS = frozenset({"env", "volumes", "probes", "labels", "annotations", "podLabels", "podAnnotations"})
-"""Of these, single parts are left out; all else is whole."""
+"""Mappings of which single entries can be removed; other values are removed as a whole."""
 
 
 def fitting(model: type[BaseModel], values: Body, otherwise: Body | None = None) -> Body:
-    """The values without those that the model refuses, and without those that hold the mark of a secret.
+    """Return the values without those that the model rejects, and without those that contain a secret.
 
     :param otherwise: what stands in the place of values that the model cannot do without.
     :raises InexpressibleError: where the model refuses the values together.

@@ -19,7 +19,7 @@ from flowmaster.compare.finding import ObjectRef
 
 Body = dict[str, Any]
 PARTS = ("configMaps", "secrets", "externalServices", "rawServices", "services")
-"""The parts of the catalogue that have an entry for each object."""
+"""Parts of the catalogue with one entry for each object."""
 _HEADER = """\
 # What each service is, as `flowmaster adopt` found it running. Edit it as you like: see `pulumi preview`.
 # Where a service needs something that no field says, it is in its override.
@@ -27,12 +27,12 @@ _HEADER = """\
 
 
 def catalogue_text(catalogue: Body) -> str:
-    """The catalogue as YAML."""
+    """Return the catalogue as YAML."""
     return _HEADER + yaml.dump(catalogue, Dumper=_Readable, sort_keys=False, width=110, allow_unicode=True)
 
 
 def manifest_text(body: Body) -> str:
-    """An object as YAML."""
+    """Return an object as YAML."""
     return yaml.dump(body, Dumper=_Readable, sort_keys=False, width=110, allow_unicode=True)
 
 
@@ -43,7 +43,7 @@ def stack_text(
     sites: Mapping[str, Body] | None = None,
     rules: Sequence[Body] = (),
 ) -> str:
-    """The stack's file with the releases and nginx's sites that run, everything else (comments too) as it was.
+    """Return the stack file with the live releases and nginx sites. Everything else, comments included, stays.
 
     :param rules: those that adoption makes (:mod:`flowmaster.adopt.unmanaged`); they take the place of those that
         it made before.
@@ -66,7 +66,7 @@ def stack_text(
 
 
 def added_to_stack(original: str, services: Mapping[str, Body], added: Iterable[ObjectRef]) -> str:
-    """The stack's file with further releases, and without the rules that left these objects alone; else as it was."""
+    """Return the stack file with further releases, without the rules that ignored these objects."""
     editor = YAML()
     editor.width = 200
     document = editor.load(original)
@@ -86,7 +86,7 @@ def added_to_stack(original: str, services: Mapping[str, Body], added: Iterable[
 
 
 def added_to_catalogue(original: str, added: Body) -> str:
-    """The catalogue's file with further entries, all else (comments too) as it was."""
+    """Return the catalogue file with further entries. Everything else, comments included, stays."""
     data = yaml.safe_load(original)
     entries = {part: added[part] for part in PARTS if added.get(part)}
     folder = {"objects": added["objects"]} if added.get("objects") else {}
@@ -109,7 +109,7 @@ def added_to_catalogue(original: str, added: Body) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A stack's file without the values of its secrets, laid out as :func:`stack_text` does."""
+    """Return a stack file without its secret values, in the layout of :func:`stack_text`."""
     editor = YAML()
     editor.width = 200
     document = editor.load(text)
@@ -136,7 +136,7 @@ def _set_rules(config: CommentedMap, rules: Sequence[Body]) -> None:
 
 
 def secret_values(description: Description) -> Values:
-    """Values of Secrets, and what is sealed, as the file of secret values calls them."""
+    """Return values of Secrets and sealed values, by their entries in the secrets file."""
     groups = (("secrets", description.secrets), ("sealed", description.sealed))
     return {
         Entry(group, owner, key): value
@@ -159,7 +159,7 @@ def _inline(values: Body) -> CommentedMap:
 
 
 class _Readable(yaml.SafeDumper):
-    """Multi-line text as it reads, lists indented."""
+    """A YAML dumper with literal multi-line strings and indented lists."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
         super().increase_indent(flow, False)

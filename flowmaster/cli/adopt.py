@@ -1,4 +1,4 @@
-"""`flowmaster adopt`: write down what runs, proved to stay as it is. The server is read, never changed."""
+"""`flowmaster adopt`: describes what runs, with proof that nothing changes. Only reads the server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ exit codes:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options."""
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Read, describe, prove; then back up and write."""
+    """Run the steps of an adoption; returns the exit code."""
     from config import load
     from flowmaster.adopt import addition
     from flowmaster.adopt import adoption as adoptions
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _is_adopted(api: Api, settings: Settings, live: LiveState) -> bool:
-    """Whether there is nothing to do, which is said.
+    """Report if there is nothing to adopt; returns whether that is so.
 
     :raises AdoptionError: where the server is not what was adopted any more.
     """

@@ -1,4 +1,4 @@
-"""`flowmaster compose`: translates a docker compose project into Kubernetes objects. Does not write to the server."""
+"""`flowmaster compose`: translates a Docker Compose project into Kubernetes objects. Only reads the server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MEBIBYTE = 1024 * 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options."""
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("project", help="the project's name, as docker compose has it")
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Read, translate, show; then write."""
+    """Read and translate a project, show the result, then write it; returns the exit code."""
     from config import load
     from flowmaster.cluster.connection import connect
     from flowmaster.cluster.external_services import external_hosts

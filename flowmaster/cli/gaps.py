@@ -6,7 +6,7 @@ import argparse
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
+    """Add no options."""
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`flowmaster init STACK`: a stack and a catalogue for a namespace that runs already. The server is only read."""
+"""`flowmaster init STACK`: creates stack and catalogue for a namespace that already runs. Only reads the server."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ exit codes:
 
 
 class _Target(NamedTuple):
-    """Which cluster it is for."""
+    """The cluster of the new stack."""
 
     context: str
     request_timeout: int = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options."""
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("name", metavar="STACK", help="what the stack is to be called")
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look, then write.
+    """Read the cluster, then write the files.
 
     :raises ConfigError: where the name is taken, there is no such namespace, or Pulumi does not make the stack.
     """

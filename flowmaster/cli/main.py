@@ -1,4 +1,4 @@
-"""The command line: `flowmaster VERB`. A verb parses its options and calls the room of its task."""
+"""The command line `flowmaster VERB`. Each verb parses its options and calls the package of its task."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ VERBS = {
 }
 EXIT_ERROR = 1
 DISTRIBUTION = "flowmaster-infra"
-"""The name under which the project is installed."""
+"""The name of the installed distribution."""
 
 
 class _Version(argparse.Action):
-    """Prints the installed version. It is looked up only when asked for: that takes longer than parsing the call."""
+    """Prints the installed version, which is looked up only on demand, since that is slow."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import version
@@ -40,7 +40,7 @@ class _Version(argparse.Action):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends a wrong call as any other error: argparse's own 2 would say that drift was found."""
+    """A parser that exits with 1 on usage errors: argparse's 2 would mean that drift was found."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -48,7 +48,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb.
+    """Run a verb.
 
     :return: 0, :data:`EXIT_ERROR` with a message of at most three lines, or what the verb documents.
     """

@@ -1,4 +1,4 @@
-"""`flowmaster nginx`: nginx's own test of its configuration, and whether every location answers. Changes nothing."""
+"""`flowmaster nginx`: runs nginx's configuration test, and requests every location. Changes nothing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from flowmaster.report.progress import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options."""
     parser.add_argument("--patience", type=float, default=15.0, metavar="SECONDS", help="how long to ask (default: 15)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask the server; 0 where all is well, else 1 with a line for each thing that is not."""
+    """Run all checks; returns 0 if all pass, else 1 with a line for each problem."""
     from config import load
     from flowmaster.host import nginx
     from flowmaster.host.access import access

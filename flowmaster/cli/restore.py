@@ -1,4 +1,4 @@
-"""`flowmaster restore FILE`: put back the objects that `flowmaster adopt` saved."""
+"""`flowmaster restore FILE`: restores the objects that `flowmaster adopt` backed up."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from flowmaster.report.progress import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options."""
     parser.add_argument("file", type=Path, help="the backup that adopt wrote")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Put every object back, and say what was done to each."""
+    """Restore all objects, and print what was done to each."""
     from config import load
     from flowmaster.adopt import backup
     from flowmaster.cluster.connection import connect

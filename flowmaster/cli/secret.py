@@ -1,4 +1,4 @@
-"""`flowmaster secret`: the secret values of a stack, encrypted in a file beside its own."""
+"""`flowmaster secret`: manages the secret values of a stack, encrypted in a file beside the stack file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ a NAME is SECRET/KEY, sealed/SERVICE/VARIABLE or compose/PROJECT/KEY, as `flowma
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options."""
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("action", choices=("set", "get", "list", "remove", "rotate", "migrate"))
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do one of the actions.
+    """Run one action.
 
     :raises ConfigError: where the name, the value, the key or the file is not usable; nothing is changed then.
     """
@@ -91,7 +91,7 @@ def _set(store: Store, name: str, value: bytes) -> None:
 
 
 def _text(store: Store, entry: Entry, value: bytes) -> str:
-    """The value as the configuration has it: text, or base64 for a binary key of a Secret.
+    """Return the value in the form of the configuration: text, or base64 for a binary key of a Secret.
 
     :raises ConfigError: where the catalogue has no such key, or the value is no text and has to be one.
     """

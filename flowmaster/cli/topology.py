@@ -1,4 +1,4 @@
-"""`flowmaster topology`: who leads to whom on the server, and who is drifted, as a picture. Reads only."""
+"""`flowmaster topology`: draws the routes on the server, and the services with drift. Only reads the server."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options."""
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to write the SVG (default: standard output)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look once and draw it."""
+    """Read the server once and draw it."""
     from config import load
     from flowmaster.cli.status import read_status
     from flowmaster.drift.overview import overview

@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options."""
     parser.epilog = "exit codes: 0 no update runs, and nothing is locked any more; 1 the stack is locked by another"
     parser.add_argument("--show", action="store_true", help="only show who holds the lock, and since when")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Release stale locks, and say what the update that left them did not finish.
+    """Release stale locks, and report what the killed update left unfinished.
 
     :raises ConfigError: where there is no such stack, or more of it than Pulumi hands to the program.
     :raises flowmaster.heal.state_lock.LockError: where a lock is held, or it cannot be told whether it is.
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_size(path: Path, stack: str) -> None:
-    """Refuse, before an update, configuration that is too large for Pulumi."""
+    """Refuse configuration that is too large for Pulumi before an update begins."""
     from config.decrypt import decrypted
     from config.load import MOST_CONFIG, ROOT, check_size
 

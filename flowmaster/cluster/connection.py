@@ -1,4 +1,4 @@
-"""A connection to the API server of the stack's cluster, and of no other."""
+"""Connects to the API server of the stack's cluster, and to no other."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Target(Protocol):
 
     @property
     def context(self) -> str:
-        """The context of the kubeconfig."""
+        """The kubeconfig context."""
 
     @property
     def request_timeout(self) -> int:
-        """Seconds for one request."""
+        """Timeout of one request, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The body as text."""
+        """The body, as text."""
         return self.content.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """The body, decoded."""
+        """The body, parsed as JSON."""
         import orjson
 
         return orjson.loads(self.content)
@@ -87,7 +87,7 @@ class Api:
             self._idle.pop().close()
 
     def get(self, path: str, parameters: Parameters | None = None) -> Any:
-        """The answer to a GET: decoded where it is JSON, else its text.
+        """Send a GET; returns the parsed JSON, or the text if it is not JSON.
 
         :raises ApiError: with what the server said.
         """
@@ -102,7 +102,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Response:
-        """The response to any request that succeeded.
+        """Send a request and return the response.
 
         :raises ApiError: with what the server said.
         """
@@ -157,7 +157,7 @@ class Api:
             return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
 
     def _secure(self, credential: Credential) -> None:
-        """Have connections opened with the client certificate of these credentials, and give up those with another."""
+        """Use the client certificate of these credentials; closes connections with another certificate."""
         if self._url.scheme != "https" or (self._tls and credential.certificate == self._certificate):
             return
         cluster = self._entry.cluster
@@ -201,7 +201,7 @@ class Api:
 
 
 def connect(cluster: Target) -> Api:
-    """A connection to the cluster that the stack names.
+    """Connect to the cluster of the stack.
 
     The kubeconfig is ``KUBECONFIG`` or ``~/.kube/config``, as for kubectl; the context is the stack's, whichever is
     current. Nothing is asked of the server yet.

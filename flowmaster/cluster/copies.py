@@ -1,4 +1,4 @@
-"""Annotations that hold a copy of their object, in whatever encoding: tools that apply objects keep what they applied.
+"""Finds annotations that hold a copy of their object, in any encoding: some tools keep what they applied.
 
 With a Secret its values are in the copy, too. So no copy is compared, shown, backed up or written down.
 """
@@ -14,16 +14,16 @@ from typing import Any
 from flowmaster.cluster.decoding import TooMuchError, contents
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-"""What `kubectl apply` leaves. Nobody but that command reads it, and that does without: an update removes it."""
+"""The annotation of `kubectl apply`. Only that command reads it, and works without it: an update removes it."""
 _SHORTEST = 40
-"""Characters: fewer hold no object."""
+"""Minimum length of a copy, in characters."""
 _AN_OBJECT = re.compile(rb"""kind\\*["']?\s*:""")
 _YAML_SIZE = 1024 * 1024
 
 
 @lru_cache(maxsize=1024)
 def is_copy(annotation: str, text: str, kind: str, name: str) -> bool:
-    """Whether an annotation of an object is a copy of that object, or of any Secret.
+    """Return whether an annotation holds a copy of its object, or of any Secret.
 
     A text that cannot be looked through to its end counts as one.
     """
@@ -43,7 +43,7 @@ def is_copy(annotation: str, text: str, kind: str, name: str) -> bool:
 
 
 def copies(body: Any) -> list[str]:
-    """The names of the annotations of a live object that hold a copy of it."""
+    """Return the names of the annotations of a live object that hold a copy of it."""
     metadata = body.get("metadata") or {}
     own = (str(body.get("kind", "")), str(metadata.get("name", "")))
     annotations = metadata.get("annotations") or {}
@@ -51,7 +51,7 @@ def copies(body: Any) -> list[str]:
 
 
 def holds_a_secret(content: bytes) -> bool:
-    """Whether it is the text of a Secret with values."""
+    """Return whether the text is a Secret with values."""
     return bool(_AN_OBJECT.search(content)) and any(_is_secret(body) for body in _objects(content))
 
 
@@ -68,7 +68,7 @@ def _is_secret(body: dict[str, Any]) -> bool:
 
 
 def _objects(content: bytes) -> Iterator[dict[str, Any]]:
-    """Every map with a kind in a JSON or YAML text, and in the texts within it."""
+    """Yield all mappings with a kind in a JSON or YAML text, including those in nested texts."""
     waiting = _parsed(content)
     while waiting:
         node = waiting.pop()

@@ -1,4 +1,4 @@
-"""Credentials of a kubeconfig's user: headers and client certificate of a request, renewed when they run out."""
+"""Credentials of a kubeconfig user: request headers and client certificate, renewed when they expire."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from urllib.parse import quote
 from flowmaster.cluster.kubeconfig import Access
 
 HELPER_TIMEOUT = 300
-"""Seconds that a credential helper may take where nobody can be seen at a terminal; it may wait for a browser."""
+"""Timeout of a credential helper without a terminal, in seconds. It may wait for a browser."""
 
 TOKEN_FILE_AGE = 60
-"""Seconds after which a token file is read again: the kubelet renews the one of a pod in place."""
+"""Seconds until a token file is read again: the kubelet renews the token of a pod in place."""
 
 _VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
 _MODES = ("Never", "IfAvailable", "Always")
 _HEADER_NAME = "!#$&'*+-.^_`|~"
 _EXPIRY_MARGIN = 10
-"""Seconds before its end at which an OIDC token counts as run out, as for kubectl."""
+"""Seconds before its expiry at which an OIDC token counts as expired, as in kubectl."""
 
 Pair = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True)
 class Credential:
-    """What logs in: a value of the Authorization header, a client certificate with its key, or both."""
+    """An Authorization header, a client certificate with its key, or both."""
 
     authorization: str | None = None
     certificate: Pair | None = None
     expires: float | None = None
-    """In seconds since 1970; None where it holds until the server says otherwise."""
+    """Expiry in seconds since 1970; None if unknown."""
 
 
 class Credentials:
-    """The credentials of one context. Safe to use from several threads; a helper runs once for all of them."""
+    """The credentials of one context. Thread-safe: a helper runs once for all threads."""
 
     def __init__(self, entry: Access) -> None:
         self._entry = entry
@@ -53,12 +53,12 @@ class Credentials:
 
     @property
     def renewable(self) -> bool:
-        """Whether other credentials may be had after the server has refused these."""
+        """Whether new credentials can be obtained after the server rejected these."""
         user = self._entry.user
         return bool(user.get("tokenFile") or _uses_helper(user))
 
     def get(self) -> Credential:
-        """The credentials as of now.
+        """Return the current credentials.
 
         :raises ApiError: where a file cannot be read or a credential helper fails.
         """
@@ -69,14 +69,14 @@ class Credentials:
             return current
 
     def renew(self, refused: Credential) -> Credential:
-        """Credentials in place of those that the server has refused, which another thread may have renewed already."""
+        """Return new credentials after the server rejected these; another thread may have renewed them."""
         with self._lock:
             if self._current is refused:
                 self._current = None
         return self.get()
 
     def headers(self, credential: Credential) -> list[tuple[str, str]]:
-        """The headers that say who asks."""
+        """Return the headers that authenticate a request."""
         said = credential.authorization
         return [*([("Authorization", said)] if said else []), *self._impersonation]
 
@@ -101,7 +101,7 @@ class Credentials:
         return Credential(None, pair)
 
     def _token(self) -> str:
-        """The token of the file, or the one beside it where the file cannot be read."""
+        """Return the token from the token file, or the inline token if the file cannot be read."""
         user = self._entry.user
         try:
             if user.get("tokenFile") and (token := Path(user["tokenFile"]).read_text().strip()):
@@ -116,7 +116,7 @@ class Credentials:
         raise self._entry.unusable(f"tokenFile {user['tokenFile']}: empty")
 
     def _oidc(self, provider: Mapping[str, Any], pair: Pair | None) -> tuple[str, Pair | None, float]:
-        """The token that kubectl keeps in the kubeconfig. Getting the next one is left to kubectl, which writes it."""
+        """Return the OIDC token in the kubeconfig. Only kubectl refreshes it, since it writes the kubeconfig."""
         if provider.get("name") != "oidc":
             raise self._entry.unusable(
                 f"auth-provider {provider.get('name')!r} was removed from Kubernetes; use a credential helper (exec)"
@@ -217,7 +217,7 @@ def _uses_helper(user: Mapping[str, Any]) -> bool:
 
 
 def _impersonation(user: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The headers for `as` and its siblings: the person that a request is made for."""
+    """Return the impersonation headers for `as` and related fields."""
     if not user.get("as"):
         return []
     headers = [("Impersonate-User", str(user["as"]))]

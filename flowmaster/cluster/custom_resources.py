@@ -1,4 +1,4 @@
-"""How objects of a custom resource merge and what is filled into them: read from its definition on the API server.
+"""Merge rules and defaults of custom resources, from their definitions on the API server.
 
 The structural schema of the definition says both (`x-kubernetes-list-type`, `x-kubernetes-list-map-keys`, `default`),
 so that an object that its author wrote tersely is no finding, and one element of a list is one difference.
@@ -20,14 +20,14 @@ Json = Mapping[str, Any]
 
 
 class Reader(Protocol):
-    """What is needed of a connection."""
+    """The methods used of a connection."""
 
     def get(self, path: str) -> Any:
-        """A decoded answer."""
+        """Get a path; returns the parsed JSON."""
 
 
 def learn(api: Reader, kind: Kind) -> None:
-    """Read the definition of a kind and compare by it from now on.
+    """Read the definition of a kind, and use it in comparisons from now on.
 
     Where it cannot be read (the user may not, or an aggregated API server has the kind), objects of the kind are
     compared by the owners of their fields, and lists as a whole.
@@ -45,7 +45,7 @@ def learn(api: Reader, kind: Kind) -> None:
 
 
 def merging(structure: Json) -> Schema:
-    """The place of a comparison that a structural schema describes."""
+    """Convert a structural schema to the schema of a comparison."""
     if structure.get("type") == "array":
         element = merging(structure.get("items") or {})
         if structure.get("x-kubernetes-list-type") == "map":
@@ -59,13 +59,13 @@ def merging(structure: Json) -> Schema:
 
 
 def _fill_object(structure: Json, body: dict[str, Any]) -> None:
-    """Fill in the defaults of everything but the metadata, which the API server fills by other rules."""
+    """Fill in defaults, except in the metadata, to which the API server applies other rules."""
     properties = {k: v for k, v in (structure.get("properties") or {}).items() if k not in ("metadata", "status")}
     fill({"properties": properties}, body)
 
 
 def fill(structure: Json, value: Any) -> None:
-    """Fill defaults into a value, as the API server does: into what is there, from the outside to the inside."""
+    """Fill defaults into a value as the API server does: only below existing fields, from the outside in."""
     if isinstance(value, dict):
         properties = structure.get("properties") or {}
         for name, part in properties.items():

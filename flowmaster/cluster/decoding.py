@@ -1,4 +1,4 @@
-"""What stands in a text in another encoding: base64, hexadecimal, escapes, compressed, one within the other. Pure.
+"""Decodes nested encodings in a text: base64, hexadecimal, escapes, compression. Pure.
 
 Tools that copy an object seldom write it as it is: K3s keeps the gzip of the object in base64, Helm the base64 of that.
 Nothing here knows what is looked for; it only shows what can be read.
@@ -17,9 +17,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 DEEPEST = 8
-"""Encodings within each other that are undone."""
+"""Maximum depth of nested encodings."""
 MOST = 16 * 1024 * 1024
-"""Bytes that are decoded of one text; one that would give more is not looked through to its end."""
+"""Maximum number of decoded bytes of one text."""
 _SHORTEST_RUN = 8
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{%d,}={0,2}" % _SHORTEST_RUN)
 _HEX = re.compile(rb"[0-9a-fA-F]{12,}")
@@ -31,7 +31,7 @@ _PERCENT = re.compile(rb"%[0-9a-fA-F]{2}")
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-3][0-7]{2})|(.))", re.DOTALL)
 _LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
 _COMPRESSED = re.compile(rb"(\x1f\x8b\x08)|(BZh[1-9])|(\xfd7zXZ\x00)|(x[\x01\x5e\x9c\xda])")
-"""How the compressed formats begin: gzip, bzip2, xz, zlib."""
+"""Magic bytes of the compressed formats: gzip, bzip2, xz, zlib."""
 _DECOMPRESSORS: tuple[Callable[[], Any], ...] = (
     lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
     bz2.BZ2Decompressor,
@@ -41,15 +41,15 @@ _DECOMPRESSORS: tuple[Callable[[], Any], ...] = (
 
 
 class TooMuchError(Exception):
-    """A text that would give more than can be looked through."""
+    """The text decodes to more than the limit."""
 
 
 Run = tuple[int, int, bytes]
-"""A part of a text, from one byte to another, and one reading of it."""
+"""A byte range of a text, and one decoding of it."""
 
 
 def contents(content: bytes) -> Iterator[bytes]:
-    """Everything that can be read in it, itself first. Readings that make no sense are among them.
+    """Yield all decodings of a text, the text itself first. Some of them are meaningless.
 
     :raises TooMuchError: once that is more than :data:`MOST`.
     """
@@ -72,7 +72,7 @@ def contents(content: bytes) -> Iterator[bytes]:
 
 
 def runs(content: bytes) -> Iterator[Run]:
-    """The readings of a text's parts, one encoding undone. A part that is there again is there once."""
+    """Yield the decodings of parts of a text, one level deep. Repeated parts occur once."""
     begins: dict[bytes, int] = {}
     for found in _BASE64.finditer(content):
         begins.setdefault(found[0], found.start())
@@ -118,7 +118,7 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 
 
 def _decompressed(content: bytes, decompressor: Any) -> bytes:
-    """What it holds, as far as it is whole.
+    """Decompress the data, as far as it is complete.
 
     :raises TooMuchError: where that is more than :data:`MOST`.
     """

@@ -1,4 +1,4 @@
-"""Fields that the API server does not let anybody change in place."""
+"""Fields that the API server does not allow to change in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of objects: what each is called here, and where the API has it.
+"""Kinds of objects: their names in findings and rules, and their paths in the API.
 
 A built-in kind is called by its name alone (`Ingress`), any other one by name and group, as kubectl takes it
 (`Gateway.networking.istio.io`): two groups may have a kind of the same name.
@@ -13,7 +13,7 @@ from flowmaster.compare.finding import ObjectRef
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of object and where the API has it."""
+    """A kind of object, and its place in the API."""
 
     name: str
     version: str
@@ -21,7 +21,7 @@ class Kind:
     namespaced: bool = True
 
     def path(self, namespace: str) -> str:
-        """The path of its LIST in a namespace, or in the cluster for what is in none."""
+        """Return the path of its LIST: in a namespace, or of the cluster for cluster-scoped kinds."""
         root = "/api/v1" if self.version == "v1" else f"/apis/{self.version}"
         return f"{root}/namespaces/{namespace}/{self.plural}" if self.namespaced else f"{root}/{self.plural}"
 
@@ -61,27 +61,27 @@ _BUILT_IN = frozenset(
 )  # fmt: skip
 """The groups of Kubernetes itself, none of which has a kind of another's name but for `Event`."""
 _served: dict[str, Kind] = {kind.name: kind for kind in (*KINDS, _NAMESPACE)}
-"""By what they are called here: the kinds above, and those that the API server has named to this process."""
+"""Known kinds by name: those above, and those discovered from the API server."""
 
 
 def group_of(version: str) -> str:
-    """The group of an apiVersion; empty for ``v1``."""
+    """Return the group of an apiVersion; empty for ``v1``."""
     return version.rpartition("/")[0]
 
 
 def kind_name(version: str, kind: str) -> str:
-    """What a kind is called in findings, rules and reports."""
+    """Return the name of a kind in findings, rules and reports."""
     group = group_of(version)
     return kind if group in _BUILT_IN else f"{kind}.{group}"
 
 
 def remember(kind: Kind) -> None:
-    """Know a kind from now on, under :attr:`Kind.name`, as the API server says that it serves it."""
+    """Register a kind that was discovered from the API server under :attr:`Kind.name`."""
     _served.setdefault(kind.name, kind)
 
 
 def path_of(ref: ObjectRef) -> str:
-    """The API's path of an object.
+    """Return the API path of an object.
 
     :raises KeyError: for a kind that neither stands above nor was named by the API server.
     """

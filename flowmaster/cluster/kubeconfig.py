@@ -1,4 +1,4 @@
-"""Kubeconfig files, read as kubectl reads them: which server a context names, and how to log in there.
+"""Reads kubeconfig files by kubectl's rules: the server of a context, and its credentials.
 
 Source: client-go's `tools/clientcmd` (loader, validation and merge rules). docs/speed.md has the figures of the client
 libraries, and why none of them is used.
@@ -19,14 +19,14 @@ from flowmaster.cluster.errors import ApiError
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _FILES = {"cluster": ("certificate-authority",), "user": ("client-certificate", "client-key", "tokenFile")}
-"""Fields that name a file, relative to the kubeconfig that they stand in."""
+"""Fields with a file name, relative to the kubeconfig that contains them."""
 
 Documents = list[tuple[Path, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Access:
-    """One context: the URL of the server, and everything needed to log in. Paths are relative to nothing any more."""
+    """One context: the URL of the server, and its credentials. All paths are absolute."""
 
     context: str
     server: str
@@ -35,7 +35,7 @@ class Access:
     user: Mapping[str, Any] = field(repr=False)
 
     def content(self, entry: Mapping[str, Any], name: str) -> bytes | None:
-        """The PEM text that `NAME-data` carries or the file `NAME` holds; None where there is neither.
+        """Return the PEM text from `NAME-data`, or from the file `NAME`; None if there is neither.
 
         :raises ApiError: where it cannot be read.
         """
@@ -49,7 +49,7 @@ class Access:
             raise self.unusable(f"{name}-data is not Base64") from err
 
     def unusable(self, words: str) -> ApiError:
-        """The error for an entry that leads nowhere."""
+        """Return the error for a dangling entry."""
         return ApiError(
             f"{self.source}: context {self.context!r} is not usable: {words}",
             "the server would not let anybody in this way",
@@ -58,13 +58,13 @@ class Access:
 
 
 def files() -> list[Path]:
-    """The kubeconfigs in force, as for kubectl: those of `KUBECONFIG`, or `~/.kube/config`."""
+    """Return the kubeconfig files that kubectl would use: those in `KUBECONFIG`, or `~/.kube/config`."""
     named = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     return [Path(part).expanduser() for part in dict.fromkeys(named) or ["~/.kube/config"]]
 
 
 def access(context: str, sources: list[Path] | None = None) -> Access:
-    """What the kubeconfigs say about a context.
+    """Read a context from the kubeconfig files.
 
     Of an entry that several files have, the first file's counts as a whole, and files that are not there are passed
     over, as kubectl does.
@@ -98,7 +98,7 @@ def access(context: str, sources: list[Path] | None = None) -> Access:
 
 
 def _problem(server: str, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> str | None:
-    """Why kubectl would not use this context, if it would not."""
+    """Return why kubectl would refuse this context; empty if it would not."""
     proxy = str(cluster.get("proxy-url") or "")
     has_certificate = user.get("client-certificate") or user.get("client-certificate-data")
     helper = user.get("exec")
@@ -154,7 +154,7 @@ def _named(documents: Documents, section: str, key: str) -> dict[str, tuple[Path
 
 
 def _located(path: Path, key: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The entry with each file that it names as an absolute path; so, too, a helper's command that is a path."""
+    """Return the entry with absolute file names, including the command of a helper if it is a path."""
     folder = path.absolute().parent
     located = {name: str(folder / entry[name]) for name in _FILES.get(key, ()) if entry.get(name)}
     helper = entry.get("exec") if key == "user" else None

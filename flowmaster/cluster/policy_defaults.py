@@ -83,7 +83,7 @@ def _endpoint_slice(body: Body) -> None:
 
 
 def _nothing(_body: Body) -> None:
-    """Nothing is filled in."""
+    """Fill in nothing: this kind has no defaults."""
 
 
 POLICIES: dict[str, Callable[[Body], None]] = {

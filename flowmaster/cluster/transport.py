@@ -1,4 +1,4 @@
-"""One connection to an API server: proxies, and a verdict about its certificate that is kubectl's."""
+"""Connects to an API server, through proxies if needed, and verifies its certificate as kubectl does."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ _SOCKS_REFUSALS = {
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy on the way to the server."""
+    """A proxy between here and the server."""
 
     url: SplitResult
     named_by: str
-    """Who names it: `proxy-url`, or a variable of the environment."""
+    """Where it is configured: `proxy-url`, or the name of an environment variable."""
 
     @property
     def socks(self) -> bool:
-        """Whether it speaks SOCKS 5; else HTTP."""
+        """Whether it is a SOCKS 5 proxy; otherwise it is an HTTP proxy."""
         return self.url.scheme.startswith("socks")
 
     @property
     def address(self) -> tuple[str, int]:
-        """Its host and port."""
+        """Host and port of the proxy."""
         return self.url.hostname or "", self.url.port or _PORTS[self.url.scheme]
 
     @property
     def login(self) -> tuple[str, str] | None:
-        """User and password, where the URL has them."""
+        """User and password from the URL, if any."""
         return (unquote(self.url.username), unquote(self.url.password or "")) if self.url.username else None
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header that logs in at an HTTP proxy."""
+        """The header that authenticates to an HTTP proxy."""
         if self.login is None:
             return {}
         return {"Proxy-Authorization": f"Basic {base64.b64encode(':'.join(self.login).encode()).decode()}"}
@@ -61,7 +61,7 @@ class Proxy:
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection to the API server: straight or through a proxy, in the clear or secured.
+    """A connection to the API server: direct or through a proxy, plain or with TLS.
 
     :param name: what the server's certificate has to say; the host of the URL where that is None.
     :param timeout: seconds for each step.
@@ -85,7 +85,7 @@ class Connection(http.client.HTTPConnection):
             self.set_tunnel(*target, headers=proxy.headers)
 
     def connect(self) -> None:
-        """Open it.
+        """Open the connection.
 
         :raises OSError: where the server or the proxy does not answer, or is not who it should be.
         """
@@ -98,7 +98,7 @@ class Connection(http.client.HTTPConnection):
 
 
 def tls_context(authority: bytes | None, pair: tuple[bytes, bytes] | None, *, verify: bool = True) -> ssl.SSLContext:
-    """How the connection is secured.
+    """Return the TLS configuration of the connection.
 
     The verdict about the server is that of kubectl, whose TLS (Go's) differs from Python's defaults: it asks no key
     usage of an authority (Python does since 3.13), takes any certificate of the kubeconfig as an anchor, and knows a
@@ -125,7 +125,7 @@ def _no_password() -> str:
 
 
 def proxy_for(server: SplitResult, proxy_url: str | None) -> Proxy | None:
-    """The proxy for a server, as kubectl finds it: `proxy-url`, else HTTPS_PROXY or HTTP_PROXY less NO_PROXY.
+    """Return the proxy for a server, as kubectl does: `proxy-url`, else HTTPS_PROXY or HTTP_PROXY, less NO_PROXY.
 
     :raises ValueError: where it is of a kind that is not known here.
     """
@@ -144,7 +144,7 @@ def proxy_for(server: SplitResult, proxy_url: str | None) -> Proxy | None:
 
 
 def _is_excepted(server: SplitResult) -> bool:
-    """Whether NO_PROXY names the server. This machine itself is never asked through a proxy."""
+    """Return whether NO_PROXY covers the server. Loopback addresses never use a proxy."""
     import ipaddress
 
     host, port = (server.hostname or "").rstrip("."), server.port or _PORTS.get(server.scheme, 80)
@@ -174,7 +174,7 @@ def _is_excepted(server: SplitResult) -> bool:
 
 
 def _through_socks(proxy: Proxy, host: str, port: int, timeout: float) -> socket.socket:
-    """A connection through a SOCKS 5 proxy, which looks the name up itself (RFC 1928, RFC 1929)."""
+    """Connect through a SOCKS 5 proxy, which resolves the name itself (RFC 1928, RFC 1929)."""
     import socket
 
     sock = socket.create_connection(proxy.address, timeout)
@@ -190,7 +190,7 @@ def _through_socks(proxy: Proxy, host: str, port: int, timeout: float) -> socket
 
 
 def _ask_socks(sock: socket.socket, login: tuple[str, str] | None, host: str, port: int) -> str | None:
-    """Have the proxy connect to the server; in words what it says where it does not."""
+    """Request a connection from the proxy; raises with the proxy's reason if it refuses."""
     import ipaddress
 
     methods = b"\x00\x02" if login else b"\x00"
@@ -232,7 +232,7 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """A file name for a key that must not be on disk: in memory where the system can, else private and short-lived."""
+    """Yield a file name for a key that must not stay on disk: in memory if possible, else a private temporary file."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("key", os.MFD_CLOEXEC)
         try:
