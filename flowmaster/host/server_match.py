@@ -31,11 +31,12 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server block: in which file, where it listens, for which names."""
+    """A server block: in which file and line, where it listens, for which names."""
 
     file: str
     listens: tuple[Listen, ...]
     names: tuple[str, ...]
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,18 @@ def servers(file: str, text: str) -> list[Server]:
 
 def _servers(file: str, directives: Iterable[Directive]) -> Iterator[Server]:
     for directive in directives:
-        block = directive.get("block", ())
         if directive["directive"] == "http":
-            yield from _servers(file, block)
+            yield from _servers(file, directive.get("block", ()))
         elif directive["directive"] == "server" and "block" in directive:
-            lines = [d["args"] for d in block if d["directive"] == "listen"]
-            names = tuple(word.lower() for d in block if d["directive"] == "server_name" for word in d["args"])
-            yield Server(file, tuple(_listens(lines or [["80"]])), names or ("",))
+            yield server_of(file, directive)
+
+
+def server_of(file: str, directive: Directive) -> Server:
+    """A `server` block of a file."""
+    block = directive["block"]
+    lines = [d["args"] for d in block if d["directive"] == "listen"]
+    names = tuple(word.lower() for d in block if d["directive"] == "server_name" for word in d["args"])
+    return Server(file, tuple(_listens(lines or [["80"]])), names or ("",), int(directive["line"]))
 
 
 def _listens(lines: Iterable[Sequence[str]]) -> Iterator[Listen]:
