@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from config.base import Model
-from flowmaster.compare.finding import Action, Finding, FindingClass
+from flowmaster.compare.finding import LEFT, Action, Finding, FindingClass
 from flowmaster.compare.path import covers
 
 RELOAD = "reload"
 """Condition: nginx runs an older version of the file, and a reload is enough."""
-Condition = Literal["autoscaled", "irreplaceable", "reload"]
+Condition = Literal["autoscaled", "controlled", "irreplaceable", "reload"]
 Classes = Annotated[
     tuple[FindingClass, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
@@ -35,9 +35,9 @@ class Rule(Model):
     matches a finding without one, such as a removed field."""
     cls: Annotated[Classes, Field(alias="class")] = ()
     when: Condition | None = None
-    """`autoscaled`: the object has an autoscaler, and the live value is within its bounds. `irreplaceable`: the
-    field could only be set back by recreating an object that holds data. `reload`: nginx has not loaded a site of
-    this project since its file changed."""
+    """`autoscaled`: the object has an autoscaler, and the live value is within its bounds. `controlled`: an owner
+    reference that a controller set. `irreplaceable`: the field could only be set back by recreating an object that
+    holds data. `reload`: nginx has not loaded a site of this project since its file changed."""
     action: Action
     why: str = ""
 
@@ -79,7 +79,7 @@ DEFAULTS: tuple[Rule, ...] = (
     ),
     # without the finalizer, what a controller created for the object (a load balancer, a volume) would be orphaned
     _ignore("a controller cleans up before the object is deleted", path="metadata.finalizers", **{"class": "foreign"}),
-    _ignore("controllers manage the owners of objects", path="metadata.ownerReferences", **{"class": "foreign"}),
+    _ignore("a controller owns the object", path="metadata.ownerReferences", when="controlled"),
     _ignore(
         "Kubernetes labels the pods of a Job",
         kind="Job",
@@ -110,10 +110,12 @@ _CHANGEABLE = frozenset({FindingClass.DRIFT, FindingClass.CONFLICT, FindingClass
 def decide(finding: Finding, rules: Sequence[Rule] = ()) -> Action:
     """Return the action of the first matching rule: given rules first, then built-in ones, then the class's default.
 
-    Only differences, and what a reload fixes, can be healed. A rule that would heal another finding reports it.
+    Only differences of what `up` writes, and what a reload fixes, can be healed. A rule that would heal another finding
+    reports it.
     """
     action = next((rule.action for rule in (*rules, *DEFAULTS) if rule.matches(finding)), default_action(finding))
-    can_heal = finding.cls in _CHANGEABLE or RELOAD in finding.conditions
+    written = finding.cls in _CHANGEABLE and LEFT not in finding.conditions
+    can_heal = written or RELOAD in finding.conditions
     return Action.REPORT if action is Action.HEAL and not can_heal else action
 
 

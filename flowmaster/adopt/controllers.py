@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from config.rules import CONTROLLERS
-from flowmaster.cluster.field_managers import OWN
+from flowmaster.cluster.field_managers import OWN, PEOPLE
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import ObjectRef
 
@@ -94,14 +94,6 @@ K3S = Controller(
 _ADDON_FOLDER = "/var/lib/rancher/k3s/server/manifests"
 _ADDON = "k3s.cattle.io/v1, Kind=Addon"
 _DEPLOYER = "deploy@*"
-
-PEOPLE = (
-    "kubectl*", "kustomize", "before-first-apply", "unknown", "Mozilla", "dashboard*", "kubernetes-dashboard*",
-    "headlamp*", "k9s*", "Lens*", "OpenLens*", "freelens*", "node-fetch", "octant*", "rancher", "Kui*",
-    "OpenAPI-Generator", "Swagger-Codegen", "python-*", "Python-*", "kr8s*", "curl", "Wget", "HTTPie", "axios",
-    "node", "okhttp", "Go-http-client", "PostmanRuntime", "kompose", "skaffold*", "tilt*", "devspace*",
-)  # fmt: skip
-"""Field managers of tools that a person or a script runs once."""
 
 _OURS = frozenset({*OWN, ("flowmaster-restore", "Update")})
 _KUBERNETES = (*CONTROLLERS, "kube-apiserver", "rke2", "k0s", "kubelite", "cluster-autoscaler", "vpa-updater")

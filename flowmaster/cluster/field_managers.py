@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
 from flowmaster.compare.path import Item, Path
@@ -13,6 +14,14 @@ from flowmaster.compare.path import Item, Path
 OWN = frozenset({("flowmaster", "Apply"), ("pulumi-kubernetes", "Update")})
 """What this program writes as: the provider's server-side apply (`render.names.FIELD_MANAGER`) and the write that
 undoes drift (`cluster.writes.MANAGER`). Whoever writes under a name that is merely like these is somebody else."""
+
+PEOPLE = (
+    "kubectl*", "kustomize", "before-first-apply", "unknown", "Mozilla", "dashboard*", "kubernetes-dashboard*",
+    "headlamp*", "k9s*", "Lens*", "OpenLens*", "freelens*", "node-fetch", "octant*", "rancher", "Kui*",
+    "OpenAPI-Generator", "Swagger-Codegen", "python-*", "Python-*", "kr8s*", "curl", "Wget", "HTTPie", "axios",
+    "node", "okhttp", "Go-http-client", "PostmanRuntime", "kompose", "skaffold*", "tilt*", "devspace*",
+)  # fmt: skip
+"""Field managers of tools that a person or a script runs once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,11 @@ def creator(body: dict[str, Any]) -> Owner | None:
     """Return the probable creator of an object: the first manager that wrote to it, except to its status."""
     written = [_owner(entry) for entry in _entries(body) if entry.get("subresource") != "status"]
     return min(written, key=lambda owner: owner.when.timestamp() if owner.when else 0.0, default=None)
+
+
+def by_a_person(manager: str) -> bool:
+    """Return whether a field manager is a tool with which a person writes."""
+    return any(fnmatchcase(manager, pattern) for pattern in PEOPLE)
 
 
 def _owner(entry: dict[str, Any]) -> Owner:

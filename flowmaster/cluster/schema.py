@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flowmaster.cluster.env_references import references
 from flowmaster.cluster.quantity import integer_or_string, quantity, timestamp
 from flowmaster.compare.three_way import Schema
+
+Refers = Callable[[Any], Iterable[Any]] | None
 
 OPEN = Schema(open=True)
 QUANTITIES = Schema(open=True, items=Schema(canonical=quantity))
 NUMBER_OR_NAME = Schema(canonical=integer_or_string)
 
 
-def _by(*keys: str, alias: str | None = None, ordered: bool = False, element: Schema | None = None) -> Schema:
-    return Schema(keys=keys, alias=alias, ordered=ordered, items=element)
+def _by(
+    *keys: str, alias: str | None = None, ordered: bool = False, refers: Refers = None, element: Schema | None = None
+) -> Schema:
+    return Schema(keys=keys, alias=alias, ordered=ordered, refers=refers, items=element)
 
 
 METADATA = Schema(
@@ -37,7 +45,8 @@ _ENV = Schema(
 )
 _CONTAINER = Schema(
     fields={
-        "env": _by("name", element=_ENV),
+        # A variable sees only the values of those before it.
+        "env": _by("name", refers=references, element=_ENV),
         # A renumbered port keeps its name: one change, not one missing and one added.
         "ports": _by("containerPort", "protocol", alias="name"),
         "resources": Schema(fields={"limits": QUANTITIES, "requests": QUANTITIES, "claims": _by("name")}),

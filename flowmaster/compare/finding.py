@@ -132,6 +132,9 @@ ALLOCATED = "allocated"
 ENDING = "ending"
 """Condition: the object is being deleted."""
 
+LEFT = "left"
+"""Condition: what differs is made by a controller, such as a pod. `up` does not write it, whatever a rule says."""
+
 
 def consequence(finding: Finding, declared: str = "") -> str:
     """Describe what the next `up` does about a finding; `declared` is the value to name."""
@@ -191,7 +194,8 @@ def fingerprint(findings: Iterable[Finding]) -> str:
     Only differences count. Restarted pods and moved tags do not change what an update does.
     """
     digest = hashlib.sha256()
-    for text in sorted(identity(finding) for finding in findings if finding.cls in _LIVE_STATE):
+    counted = (finding for finding in findings if finding.cls in _LIVE_STATE and LEFT not in finding.conditions)
+    for text in sorted(map(identity, counted)):
         digest.update(text.encode("utf-8", "surrogatepass"))
         digest.update(b"\0")
     return digest.hexdigest()[:16]

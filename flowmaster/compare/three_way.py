@@ -7,7 +7,7 @@ elements of lists.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ class Schema:
     fields: schemas of the fields, by key.   items: schema of every other key, or of every element of a list.
     keys: the list is a set of maps, identified by these fields.   alias: unmatched elements are paired by this field
     (a renumbered port keeps its name).   ordered: the order of elements matters.
+    refers: the keys of elements that an element refers to; whether they come before it matters.
     scalars: the list is a set of scalars.   open: a map with free keys; absent means empty.
     union: mutually exclusive keys; switching between them is one change of the whole.
     canonical: values are equal if this function gives the same for both (`1000m` and `1`).
@@ -34,6 +35,7 @@ class Schema:
     keys: tuple[str, ...] = ()
     alias: str | None = None
     ordered: bool = False
+    refers: Callable[[Any], Iterable[Any]] | None = None
     scalars: bool = False
     open: bool = False
     union: frozenset[str] = frozenset()
@@ -143,9 +145,7 @@ def _walk_list(
     if desired_items is None or live_items is None:
         yield _difference(path, declared, live, applied, schema, never_applied)
         return
-    if schema.ordered and [key for key in desired_items if key in live_items] != [
-        key for key in live_items if key in desired_items
-    ]:
+    if _order_differs(desired_items, live_items, schema):
         yield _difference(path, declared, live, applied, schema, never_applied)
         return
     applied_items = (
@@ -169,6 +169,24 @@ def _walk_list(
             yield from _walk(
                 (*path, step), ABSENT, found, _applied_value(applied_items, key), schema.element, never_applied
             )
+
+
+def _order_differs(desired_items: dict[ItemKey, Any], live_items: dict[ItemKey, Any], schema: Schema) -> bool:
+    """Return whether the elements that both lists have are in an order that means something else."""
+    if not schema.ordered and schema.refers is None:
+        return False
+    ours, theirs = ([key for key in one if key in other] for one, other in
+                    ((desired_items, live_items), (live_items, desired_items)))  # fmt: skip
+    if schema.refers is None or ours == theirs:
+        return ours != theirs
+    position = {key: place for place, key in enumerate(theirs)}
+    for place, key in enumerate(ours):
+        before = set(ours[:place])
+        for name in schema.refers(desired_items[key]):
+            named = (name,)
+            if named != key and named in position and (named in before) != (position[named] < position[key]):
+                return True
+    return False
 
 
 def keyed(elements: list[Any], schema: Schema) -> dict[ItemKey, Any] | None:

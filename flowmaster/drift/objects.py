@@ -10,7 +10,7 @@ from typing import Any
 from flowmaster.cluster import field_managers
 from flowmaster.cluster.defaults import KEPT_ON_REMOVAL, Body, fill, known
 from flowmaster.cluster.describe import describe, service
-from flowmaster.cluster.immutable_fields import IRREPLACEABLE, immutable
+from flowmaster.cluster.immutable_fields import immutable
 from flowmaster.cluster.kinds import kind_name
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.normalise import kept_fields, normalise, without_allocated
@@ -19,6 +19,7 @@ from flowmaster.cluster.schema import schema
 from flowmaster.compare.finding import ABSENT, ALLOCATED, ENDING, OPAQUE, Change, Finding, FindingClass, ObjectRef
 from flowmaster.compare.path import Item, Path, render
 from flowmaster.compare.three_way import Difference, apply, compare, same
+from flowmaster.drift import notes
 from flowmaster.drift.last_applied import Applied
 from flowmaster.render.objects import CLUSTER_SCOPED
 
@@ -40,7 +41,7 @@ class Comparison:
     @cached_property
     def bounds(self) -> Mapping[ObjectRef, tuple[int, int]]:
         """Minimum and maximum replicas of autoscaled objects."""
-        return _autoscaled(self.live)
+        return notes.autoscaled(self.live)
 
     def last(self, ref: ObjectRef) -> Any:
         """Return the last applied body: ABSENT if there is none, OPAQUE if unknown."""
@@ -241,41 +242,10 @@ def _finding(difference: Difference, ref: ObjectRef, live: Body, comparison: Com
         manager=owner.manager if owner else None,
         when=owner.when if owner else None,
         secret=live_masked or declared_masked,
-        note=_note(difference, ref, live, cls),
+        note=notes.note(difference, ref, live, cls, comparison.live),
         revision=_revision(live) if live_masked or declared_masked else "",
-        conditions=_conditions(ref, text, difference.live, live, comparison),
+        conditions=notes.conditions(ref, difference, owner.manager if owner else None, live, comparison.bounds),
     )
-
-
-def _note(difference: Difference, ref: ObjectRef, live: Body, cls: FindingClass) -> str:
-    notes = []
-    if cls is FindingClass.CONFLICT and difference.declared is not ABSENT:
-        notes.append("the program changed it, too; up overwrites the live value")
-    elif cls is FindingClass.CONFLICT:
-        notes.append("the program no longer declares it, and it was changed meanwhile")
-    if immutable(ref, render(difference.path), live):
-        again = "left unchanged, since its data could be lost" if ref.kind in IRREPLACEABLE else "is recreated"
-        notes.append(f"cannot be changed in place: the {ref.kind} {again}")
-    return "; ".join(notes)
-
-
-def _conditions(ref: ObjectRef, text: str, value: Any, live: Body, comparison: Comparison) -> frozenset[str]:
-    if ref.kind in IRREPLACEABLE and immutable(ref, text, live):
-        return frozenset({"irreplaceable"})
-    bounds = comparison.bounds.get(ref)
-    within = bounds and text == "spec.replicas" and isinstance(value, int) and bounds[0] <= value <= bounds[1]
-    return frozenset({"autoscaled"}) if within else frozenset()
-
-
-def _autoscaled(live: LiveState) -> dict[ObjectRef, tuple[int, int]]:
-    """Return the targets of autoscalers, with minimum and maximum replicas."""
-    found = {}
-    for ref, body in live.of("HorizontalPodAutoscaler"):
-        spec = body.get("spec") or {}
-        target = spec.get("scaleTargetRef") or {}
-        aim = ObjectRef(str(target.get("kind")), ref.namespace, str(target.get("name")))
-        found[aim] = (int(spec.get("minReplicas") or 1), int(spec.get("maxReplicas") or 1))
-    return found
 
 
 def _missing(ref: ObjectRef, body: Body, comparison: Comparison) -> Finding:

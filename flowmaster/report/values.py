@@ -50,7 +50,7 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value or '""'
     if isinstance(value, dict):
-        return _part(value)
+        return f"{value['kind']}/{value.get('name')}" if {"kind", "uid"} <= value.keys() else _part(value)
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
