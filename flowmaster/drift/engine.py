@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from config.rules import Rule, apply_rules
 from flowmaster.cluster import reader
+from flowmaster.cluster.kinds import KINDS
 from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import Action, Change, Finding, FindingClass, ObjectRef, fingerprint, sorted_findings
 from flowmaster.drift import health, objects, registry
+from flowmaster.drift.coverage import Coverage
 from flowmaster.drift.last_applied import Applied
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Report:
     seconds: float
     declared: int
     notes: list[str] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=Coverage)
 
     @property
     def counts(self) -> Counter[FindingClass]:
@@ -90,6 +93,9 @@ class Source(Protocol):
 
     def findings(self, live: reader.LiveState, applied: Applied) -> list[Finding]:
         """Return the differences. What cannot be read is a finding of class unknown."""
+
+    def coverage(self) -> Coverage:
+        """Return what the findings rest on, once these were asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,11 +165,11 @@ def build_report(
         found += health.findings(refs, live, masker, now)
     digests = lookup.result() if lookup else registry.Digests()
     found += registry.findings(images, digests)
-    notes = [f"tags of {name} were not looked up: only the nodes can reach it" for name in digests.unreachable]
     if applied.problem:
         found.append(_state_unreadable(applied, options.stack))
     for source in options.sources:
         found += source.findings(live, applied)
+    covered = _of_cluster(live, refs) + registry.coverage(digests, looked_up=api is not None)
     decided_findings = apply_rules(found, options.rules)
     kept = [finding for finding in decided_findings if finding.action is not Action.IGNORE]
     return Report(
@@ -175,8 +181,17 @@ def build_report(
         taken=now,
         seconds=0.0,
         declared=len(declared) + sum(source.declared for source in options.sources),
-        notes=sorted(notes),
+        coverage=sum((source.coverage() for source in options.sources), covered),
     )
+
+
+def _of_cluster(live: reader.LiveState, refs: Sequence[ObjectRef]) -> Coverage:
+    """Count the declared objects whose kinds were read, and these kinds."""
+    if live.unreachable:
+        return Coverage(not_looked_at=("the cluster (it does not answer)",))
+    kinds = ({kind.name for kind in KINDS} | {ref.kind for ref in refs}) - live.unread.keys()
+    compared = sum(ref.kind in kinds for ref in refs)
+    return Coverage(compared, len(kinds), not_looked_at=tuple(f"{kind} ({why})" for kind, why in live.unread.items()))
 
 
 def _state_unreadable(applied: Applied, stack: str) -> Finding:

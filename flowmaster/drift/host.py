@@ -11,6 +11,7 @@ from config.settings import Settings
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import Change, Finding, FindingClass, ObjectRef
+from flowmaster.drift.coverage import Coverage
 from flowmaster.drift.last_applied import Applied
 from flowmaster.host.errors import HostError, HostKeyError
 
@@ -101,6 +102,15 @@ class HostSource:
                 masker=masker,
             )
         )
+
+    def coverage(self) -> Coverage:
+        """Return what was read of the host."""
+        try:
+            self.state()
+        except HostError:
+            return Coverage(not_looked_at=("the host (it could not be read)",))
+        proxy = self.settings.stack.reverse_proxy
+        return Coverage(sites=len(proxy.sites) if proxy else 0, projects=len(self.projects))
 
     def _of_projects(self, host: HostState, applied: Applied, masker: Masker) -> list[Finding]:
         if not self.projects:

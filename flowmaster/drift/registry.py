@@ -10,6 +10,7 @@ from typing import Protocol
 from flowmaster.cluster.defaults import Body
 from flowmaster.cluster.errors import ApiError
 from flowmaster.compare.finding import Change, Finding, FindingClass, ObjectRef
+from flowmaster.drift.coverage import Coverage
 
 MANIFEST_TYPES = ", ".join(
     [
@@ -143,6 +144,15 @@ def digest_of(api: Client, node: str, image: Image) -> str | None:
             return None
         raise
     return answer.headers.get("docker-content-digest", "")
+
+
+def coverage(digests: Digests, *, looked_up: bool) -> Coverage:
+    """Return how many tags were looked up, and the registries that were not asked or did not answer."""
+    if not looked_up:
+        return Coverage(not_looked_at=("tags (--no-registry)",))
+    left = [f"tags of {name} (only the nodes can reach it)" for name in sorted(digests.unreachable)]
+    left += [f"tags of {name} (it does not answer)" for name in sorted(digests.problems)]
+    return Coverage(tags=len(digests.found), not_looked_at=tuple(left))
 
 
 def findings(images: Iterable[RunningImage], digests: Digests) -> list[Finding]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from flowmaster.compare.finding import ABSENT, OPAQUE, Finding, FindingClass
+from flowmaster.drift.coverage import Coverage
 from flowmaster.drift.engine import Report
 from flowmaster.report.summary import headline
 from flowmaster.report.values import outcome
@@ -29,8 +31,15 @@ def document(report: Report) -> dict[str, Any]:
         "ignored": report.ignored,
         "fingerprint": report.fingerprint,
         "notes": report.notes,
+        "coverage": _coverage(report.coverage),
         "findings": [_finding(finding) for finding in report.findings],
     }
+
+
+def _coverage(covered: Coverage) -> dict[str, Any]:
+    """What the report rests on."""
+    counts = {name: count for name, count in asdict(covered).items() if name != "not_looked_at"}
+    return {**counts, "notLookedAt": list(covered.not_looked_at)}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -21,7 +21,8 @@ _TICKS = re.compile(r"`+")
 def text(report: Report, limit: int = LIMIT) -> str:
     """The report, the summary first; what does not fit is counted, never dropped in silence."""
     top = f"### Drift of {report.stack or report.namespace}\n\n{summary.headline(report)}\n"
-    foot = f"\n{_plain(summary.subject(report))} · fingerprint `{report.fingerprint}`\n"
+    foot = f"\n{_plain(summary.basis(report))}\n"
+    foot += f"\n{_plain(summary.subject(report))} · fingerprint `{report.fingerprint}`\n"
     if report.notes:
         foot = "\n" + "\n".join(_plain(note) for note in report.notes) + "\n" + foot
     if not report.findings:

@@ -46,6 +46,7 @@ def _parts(whole: Overview, width: int) -> Iterator[RenderableType]:
     clean = whole.report.exit_code is Exit.CLEAN
     style = "bold green" if clean else STYLES[whole.report.findings[0].cls]
     yield screen.text(summary.headline(whole.report), style)
+    yield screen.text(summary.basis(whole.report), "dim")
 
 
 def _cells(line: Line) -> list[Cell]:

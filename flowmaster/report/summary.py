@@ -26,6 +26,26 @@ def headline(report: Report) -> str:
     return " ".join(parts)
 
 
+def basis(report: Report) -> str:
+    """Say what the report rests on, and what was not looked at."""
+    covered = report.coverage
+    counts = (
+        (covered.objects, "object"),
+        (covered.kinds, "kind"),
+        (covered.sites, "site"),
+        (covered.projects, "compose project"),
+        (covered.ports, "port"),
+        (covered.certificates, "certificate"),
+        (covered.tags, "tag"),
+    )
+    looked = [f"{count} {what}{'' if count == 1 else 's'}{_HOW.get(what, '')}" for count, what in counts if count]
+    left = ", ".join(covered.not_looked_at)
+    return f"Looked at: {', '.join(looked) or 'nothing'}" + (f"; not looked at: {left}." if left else ".")
+
+
+_HOW = {"port": " answered"}
+
+
 def subject(report: Report) -> str:
     """Name the server and the time of the report."""
     stack = f"{report.stack}: " if report.stack else ""

@@ -47,6 +47,7 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
         yield screen.text(note, "dim")
     style = "bold green" if report.exit_code is Exit.CLEAN else STYLES[report.findings[0].cls]
     yield screen.text(summary.headline(report), style)
+    yield screen.text(summary.basis(report), "dim")
 
 
 def _by_object(findings: list[Finding]) -> Iterator[tuple[ObjectRef, list[Finding]]]:

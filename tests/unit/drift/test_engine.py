@@ -56,12 +56,16 @@ DOWN = UnreachableError("the API server does not answer: connection refused")
 def test_a_clean_server() -> None:
     report = look(Server())
     assert (report.findings, report.exit_code, report.declared) == ([], Exit.CLEAN, 14)
+    covered = report.coverage
+    assert (covered.objects, covered.kinds, covered.not_looked_at) == (14, len(KINDS) + 1, ("tags (--no-registry)",))
 
 
 def test_an_api_server_that_is_down_is_unknown_and_nothing_else() -> None:
     report = look(Server(), **{kind.plural: DOWN for kind in KINDS}, specimens=DOWN)
     assert [(finding.cls, finding.live) for finding in report.findings] == [(FindingClass.UNKNOWN, DOWN.found)]
     assert report.exit_code is Exit.UNKNOWN
+    assert report.coverage.objects == 0
+    assert report.coverage.not_looked_at[0] == "the cluster (it does not answer)"
 
 
 def test_a_server_that_goes_down_in_between_is_unknown() -> None:
@@ -78,6 +82,9 @@ def test_one_kind_that_may_not_be_read_is_unknown_for_that_kind() -> None:
         (FindingClass.DRIFT, "Deployment/web"),
     ]
     assert report.exit_code is Exit.UNKNOWN
+    assert report.coverage.kinds == len(KINDS)
+    assert report.coverage.objects < len(server.declared)
+    assert any(words.startswith("Secret (") for words in report.coverage.not_looked_at)
 
 
 def thing(name: str, **metadata: str) -> dict[str, Any]:

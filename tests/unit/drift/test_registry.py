@@ -12,6 +12,7 @@ from flowmaster.cluster.connection import Response
 from flowmaster.cluster.errors import ApiError
 from flowmaster.compare.finding import FindingClass, ObjectRef
 from flowmaster.drift import registry
+from flowmaster.drift.coverage import Coverage
 
 WEB = ObjectRef("Deployment", "flowmaster", "web")
 OLD, NEW = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -72,6 +73,8 @@ def test_a_registry_that_only_nodes_reach_is_not_asked() -> None:
     digests = registry.look_up_digests(Registry({}), images)
     assert digests.unreachable == {"ghcr.io"}
     assert registry.findings(images, digests) == []
+    left = registry.coverage(digests, looked_up=True)
+    assert left == Coverage(not_looked_at=("tags of ghcr.io (only the nodes can reach it)",))
 
 
 @pytest.mark.parametrize(

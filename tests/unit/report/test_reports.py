@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from flowmaster.drift.coverage import Coverage
 from flowmaster.drift.engine import Report
 from flowmaster.heal.approval import changes_since
 from flowmaster.report import as_json, markdown, screen, summary, terminal
@@ -44,7 +46,7 @@ def test_the_terminal_shows_all_that_matters(server: Server, monkeypatch: pytest
     for part in ("drift", "image", "api-gateway:hand ← api-gateway:latest", "kubectl-set, 1 h ago", "up sets it back"):
         assert part in row
     assert "(secret, 1 bytes, changed) ← (secret, 28 bytes)" in text
-    assert text.splitlines()[-1] == "5 findings: 3 drift, 2 foreign. The next up settles 4 of them."
+    assert text.splitlines()[-2] == "5 findings: 3 drift, 2 foreign. The next up settles 4 of them."
     assert "\x1b" not in text
 
 
@@ -73,7 +75,28 @@ def test_an_object_with_several_findings_is_named_once(server: Server, monkeypat
 def test_a_clean_server_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown(Server().report(), monkeypatch)
     assert "No drift: all 14 declared objects are as declared" in text
-    assert len(text.splitlines()) == 3
+    assert len(text.splitlines()) == 4
+
+
+def test_each_report_ends_with_what_it_rests_on(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    covered = Coverage(
+        objects=65, kinds=19, sites=1, ports=3, tags=26, not_looked_at=("tags of ghcr.io (only the nodes reach it)",)
+    )
+    report = replace(server.report(), coverage=covered)
+    words = "65 objects, 19 kinds, 1 site, 3 ports answered, 26 tags; not looked at: tags of ghcr.io (only the nodes"
+    assert shown(report, monkeypatch, 200).splitlines()[-1].startswith(f"Looked at: {words}")
+    assert words in markdown.text(report)
+    document = json.loads(as_json.text(report))
+    jsonschema.validate(document, SCHEMA)
+    assert document["coverage"] == {
+        "objects": 65, "kinds": 19, "sites": 1, "projects": 0, "ports": 3, "certificates": 0, "tags": 26,
+        "notLookedAt": ["tags of ghcr.io (only the nodes reach it)"],
+    }  # fmt: skip
+
+
+def test_a_report_on_nothing_says_so() -> None:
+    report = replace(Server().report(), coverage=Coverage(not_looked_at=("the cluster (it does not answer)",)))
+    assert summary.basis(report) == "Looked at: nothing; not looked at: the cluster (it does not answer)."
 
 
 def test_two_hundred_findings_are_shown_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
