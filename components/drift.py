@@ -167,7 +167,7 @@ def read_server(settings: Settings) -> Server:
     host = start_reading(settings, containers=not pulumi.runtime.is_dry_run())
     declared = [dict(body) for body in manifests(settings)]
     with connect(settings.stack.cluster) as api:
-        live = reader.read(api, settings.namespace)
+        live = engine.read_live(api, settings.namespace, (host,) if host else ())
         if live.unreachable:
             raise UnreachableError(
                 live.unreachable,

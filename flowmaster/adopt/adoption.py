@@ -71,7 +71,7 @@ def read(api: Api, namespace: str) -> reader.LiveState:
 
     :raises AdoptionError: where not all of it can be read, or there is none.
     """
-    live = reader.read(api, namespace)
+    live = reader.read(api, namespace, derived=True)
     if live.unreachable:
         raise UnreachableError(live.unreachable, "nothing was read and nothing was changed", "check KUBECONFIG")
     for kind, reason in live.unread.items():

@@ -12,7 +12,7 @@ from config.rules import CONTROLLERS
 from flowmaster.cluster import field_managers, inline_secrets
 from flowmaster.cluster.copies import copies
 from flowmaster.cluster.masking import Masker
-from flowmaster.cluster.reader import LiveState
+from flowmaster.cluster.reader import SLICE_CONTROLLER, SLICE_CONTROLLERS, LiveState
 from flowmaster.compare.finding import ObjectRef
 from flowmaster.compare.path import Key
 from flowmaster.drift.objects import reference
@@ -21,8 +21,6 @@ Body = dict[str, Any]
 _OF_SERVER = ("pv.kubernetes.io/*", "volume.kubernetes.io/*", "volume.beta.kubernetes.io/*", "deprecated.daemonset.*")
 """Annotations that controllers of Kubernetes write."""
 _ONCE = frozenset({"Job", "Pod"})
-_BY_CONTROLLER = "endpointslice.kubernetes.io/managed-by"
-_FOR_SERVICES = frozenset({"endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"})
 _UNSAFE = re.compile(r"[^a-z0-9.-]+")
 
 
@@ -64,7 +62,7 @@ def reason_unmanaged(ref: ObjectRef, body: Body, live: LiveState) -> str | None:
         return "a bare pod: nothing would make it again as it is"
     if ref.kind == "PersistentVolumeClaim" and (owner := _claimed_by(ref, live)):
         return f"made by StatefulSet/{owner} from its volumeClaimTemplates"
-    if (body["metadata"].get("labels") or {}).get(_BY_CONTROLLER) in _FOR_SERVICES:
+    if (body["metadata"].get("labels") or {}).get(SLICE_CONTROLLER) in SLICE_CONTROLLERS:
         return ""
     return None
 

@@ -17,10 +17,28 @@ def describe(body: Body) -> str:
         return f"{spec.get('schedule', '?')}, {_pods(job.get('template') or {}, None)}"
     if kind in ("ConfigMap", "Secret"):
         return _keys([*(body.get("data") or ()), *(body.get("binaryData") or ()), *(body.get("stringData") or ())])
+    if kind in ("EndpointSlice", "Endpoints"):
+        found = [text for _, text in addresses(body)]
+        return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
     if "template" in spec:
         return _pods(spec["template"], spec.get("replicas"))
     teller = _TELLERS.get(kind)
     return teller(spec) if teller else ""
+
+
+def addresses(body: Body) -> list[tuple[str, str]]:
+    """Return the addresses of an EndpointSlice or of Endpoints, each also with its ports (`10.9.9.9:80`)."""
+    slices = [(body.get("endpoints") or (), body.get("ports") or ())]
+    if body.get("kind") == "Endpoints":
+        slices = [(subset.get("addresses") or (), subset.get("ports") or ()) for subset in body.get("subsets") or ()]
+    found = []
+    for endpoints, ports in slices:
+        numbers = ",".join(str(port["port"]) for port in ports if port.get("port"))
+        for endpoint in endpoints:
+            for address in endpoint.get("addresses") or filter(None, [endpoint.get("ip")]):
+                host = f"[{address}]" if ":" in address else address
+                found.append((address, f"{host}:{numbers}" if numbers else address))
+    return found
 
 
 def service(spec: Body) -> str:

@@ -21,9 +21,10 @@ class Kind:
     namespaced: bool = True
 
     def path(self, namespace: str) -> str:
-        """Return the path of its LIST: in a namespace, or of the cluster for cluster-scoped kinds."""
+        """Return the path of its LIST: in a namespace, or of the cluster if the kind or the caller has none."""
         root = "/api/v1" if self.version == "v1" else f"/apis/{self.version}"
-        return f"{root}/namespaces/{namespace}/{self.plural}" if self.namespaced else f"{root}/{self.plural}"
+        where = f"namespaces/{namespace}/" if self.namespaced and namespace else ""
+        return f"{root}/{where}{self.plural}"
 
 
 # The large ones first, so that the small ones are read beside them.
@@ -48,7 +49,13 @@ KINDS = (
     Kind("ResourceQuota", "v1", "resourcequotas"),
     Kind("LimitRange", "v1", "limitranges"),
 )
-"""What is read of a namespace. Not ReplicaSets and endpoints: Kubernetes makes these itself, and there are many."""
+"""What is read of a namespace."""
+
+ENDPOINT_SLICE = Kind("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
+ENDPOINTS = Kind("Endpoints", "v1", "endpoints")
+REPLICA_SET = Kind("ReplicaSet", "apps/v1", "replicasets")
+DERIVED = (ENDPOINT_SLICE, ENDPOINTS, REPLICA_SET)
+"""What Kubernetes itself makes of declared objects. A report reads the first, and of the others what it needs."""
 
 _NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
 _BUILT_IN = frozenset(
@@ -60,7 +67,7 @@ _BUILT_IN = frozenset(
     }
 )  # fmt: skip
 """The groups of Kubernetes itself, none of which has a kind of another's name but for `Event`."""
-_served: dict[str, Kind] = {kind.name: kind for kind in (*KINDS, _NAMESPACE)}
+_served: dict[str, Kind] = {kind.name: kind for kind in (*KINDS, *DERIVED, _NAMESPACE)}
 """Known kinds by name: those above, and those discovered from the API server."""
 
 

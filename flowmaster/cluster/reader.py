@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import urlencode
 
 from flowmaster.cluster import custom_resources
 from flowmaster.cluster.defaults import Body
 from flowmaster.cluster.errors import ApiError, UnreachableError
-from flowmaster.cluster.kinds import KINDS, Kind, kind_name, remember
+from flowmaster.cluster.kinds import ENDPOINT_SLICE, ENDPOINTS, KINDS, REPLICA_SET, Kind, kind_name, remember
 from flowmaster.compare.finding import ObjectRef
 
 _AT_ONCE = 4
+_PODS = next(place for place, kind in enumerate(KINDS) if kind.name == "Pod")
+_ELSEWHERE = tuple(kind for kind in KINDS if kind.name in ("Service", "Ingress"))
+
+SERVICE_NAME = "kubernetes.io/service-name"
+"""The label of an EndpointSlice that names its Service."""
+SLICE_CONTROLLER = "endpointslice.kubernetes.io/managed-by"
+SLICE_CONTROLLERS = frozenset({"endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"})
 
 
 class Reader(Protocol):
@@ -36,6 +44,13 @@ class LiveState:
     objects: dict[ObjectRef, Body] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     unreachable: str = ""
+    derived: dict[ObjectRef, Body] = field(default_factory=dict)
+    """What Kubernetes itself makes of other objects: EndpointSlices, and ReplicaSets that have pods."""
+    derived_unread: dict[str, str] = field(default_factory=dict)
+    """Kinds of `derived` that could not be listed, and why."""
+    elsewhere: dict[ObjectRef, Body] = field(default_factory=dict)
+    """Services and Ingresses of other namespaces."""
+    elsewhere_unread: dict[str, str] = field(default_factory=dict)
 
     def of(self, kind: str) -> Iterable[tuple[ObjectRef, Body]]:
         """Yield all objects of one kind."""
@@ -47,19 +62,36 @@ class LiveState:
         return ObjectRef("Namespace", "", self.namespace) in self.objects
 
 
-def read(api: Reader, namespace: str) -> LiveState:
-    """Read all objects. Never raises: the result has what could not be read."""
+def read(api: Reader, namespace: str, *, derived: bool = False, elsewhere: bool = False) -> LiveState:
+    """Read all objects. Never raises: the result has what could not be read.
+
+    :param derived: read what Kubernetes makes of objects, too: where traffic goes, and what pods are made from.
+    :param elsewhere: read Services and Ingresses of other namespaces, too.
+    """
     state = LiveState(api.server, namespace)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         # After one timeout no further kind is requested: each would wait for a timeout of its own.
         tasks = [pool.submit(_unless_lost, state, _list, api, kind) for kind in KINDS]
         tasks.append(pool.submit(_unless_lost, state, _namespace, api))
+        others = [pool.submit(_unless_lost, state, _elsewhere, api, kind) for kind in _ELSEWHERE if elsewhere]
+        made = []
+        if derived:
+            made.append(pool.submit(_unless_lost, state, _endpoints, api))
+            made.append(pool.submit(_unless_lost, state, _replica_sets, api, tasks[_PODS].result()))
     for task in tasks:
         _add(state, task.result())
+    for task in made:
+        part = task.result()
+        state.derived.update(part.derived)
+        state.derived_unread.update(part.unread)
+        state.objects.update(part.objects)
+    for task in others:
+        state.elsewhere.update(task.result().objects)
+        state.elsewhere_unread.update(task.result().unread)
     return state
 
 
-def _unless_lost(state: LiveState, reading: Callable[..., LiveState], api: Reader, *what: Kind) -> LiveState:
+def _unless_lost(state: LiveState, reading: Callable[..., LiveState], api: Reader, *what: Any) -> LiveState:
     if state.unreachable:
         return LiveState(api.server, state.namespace)
     part = reading(api, *what, state.namespace)
@@ -100,17 +132,62 @@ def _add(state: LiveState, part: LiveState) -> None:
     state.unreachable = state.unreachable or part.unreachable
 
 
-def _list(api: Reader, kind: Kind, namespace: str) -> LiveState:
+def _endpoints(api: Reader, namespace: str) -> LiveState:
+    """EndpointSlices: those of controllers are derived, others are objects of their own.
+
+    Slices that mirror Endpoints stand for these, which are then read.
+    """
+    part = _list(api, ENDPOINT_SLICE, namespace)
+    slices = part.objects
+    part.derived = {ref: body for ref, body in slices.items() if controller_of_slice(body)}
+    part.objects = {ref: body for ref, body in slices.items() if ref not in part.derived}
+    mirrored = {
+        owner["name"]
+        for body in part.derived.values()
+        for owner in body["metadata"]["ownerReferences"]
+        if owner["kind"] == ENDPOINTS.name
+    }
+    if mirrored:
+        behind = _list(api, ENDPOINTS, namespace)
+        part.unread.update(behind.unread)
+        part.objects.update({ref: body for ref, body in behind.objects.items() if ref.name in mirrored})
+    return part
+
+
+def controller_of_slice(body: Body) -> str:
+    """Return the controller of Kubernetes that keeps an EndpointSlice; empty if none does."""
+    metadata = body["metadata"]
+    manager = (metadata.get("labels") or {}).get(SLICE_CONTROLLER, "")
+    return manager if manager in SLICE_CONTROLLERS and metadata.get("ownerReferences") else ""
+
+
+def _replica_sets(api: Reader, pods: LiveState, namespace: str) -> LiveState:
+    """The ReplicaSets that have pods: there may be many more, which are kept to go back to."""
+    labels = (body["metadata"].get("labels") or {} for body in pods.objects.values())
+    hashes = sorted({found for each in labels if (found := each.get("pod-template-hash"))})
+    if not hashes:
+        return LiveState(api.server, namespace)
+    part = _list(api, REPLICA_SET, namespace, {"labelSelector": f"pod-template-hash in ({','.join(hashes)})"})
+    part.derived, part.objects = part.objects, {}
+    return part
+
+
+def _elsewhere(api: Reader, kind: Kind, namespace: str) -> LiveState:
+    return _list(api, kind, "", {"fieldSelector": f"metadata.namespace!={namespace}"})
+
+
+def _list(api: Reader, kind: Kind, namespace: str, parameters: Mapping[str, str] | None = None) -> LiveState:
     part = LiveState(api.server, namespace)
     try:
-        answer = api.get(kind.path(namespace))
+        answer = api.get(kind.path(namespace) + (f"?{urlencode(parameters)}" if parameters else ""))
     except ApiError as err:
         _failed(part, kind.name, err)
         return part
     for body in answer["items"]:
         # Lists leave these two out of their items.
         body["kind"], body["apiVersion"] = kind.name.partition(".")[0], kind.version
-        part.objects[ObjectRef(kind.name, namespace, body["metadata"]["name"])] = body
+        metadata = body["metadata"]
+        part.objects[ObjectRef(kind.name, namespace or metadata.get("namespace", ""), metadata["name"])] = body
     return part
 
 

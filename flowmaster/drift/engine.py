@@ -16,7 +16,7 @@ from flowmaster.cluster import reader
 from flowmaster.cluster.kinds import KINDS
 from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import Action, Change, Finding, FindingClass, ObjectRef, fingerprint, sorted_findings
-from flowmaster.drift import health, objects, registry
+from flowmaster.drift import health, objects, registry, traffic
 from flowmaster.drift.coverage import Coverage
 from flowmaster.drift.last_applied import Applied
 
@@ -88,6 +88,10 @@ class Source(Protocol):
     def declared(self) -> int:
         """Number of declared objects in this source."""
 
+    @property
+    def ports(self) -> frozenset[int]:
+        """Ports of the server that this source declares."""
+
     def bodies(self, live: reader.LiveState, applied: Applied) -> list[Body]:
         """Return further desired objects in the cluster, which depend on the live state."""
 
@@ -123,13 +127,18 @@ def detect_drift(
     """
     started = time.perf_counter()
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(reader.read, api, namespace)
+        reading = pool.submit(read_live, api, namespace, options.sources)
         desired = [dict(body) for body in declared()]
         last_applied = applied()
     live = _read_remaining(api, reading, desired)
     desired += [body for source in options.sources for body in source.bodies(live, last_applied)]
     report = build_report(api if options.registry else None, live, desired, last_applied, options)
     return replace(report, seconds=time.perf_counter() - started)
+
+
+def read_live(api: reader.Reader, namespace: str, sources: Sequence[Source] = ()) -> reader.LiveState:
+    """Read all that a report on the cluster needs. Never raises."""
+    return reader.read(api, namespace, derived=True, elsewhere=any(source.ports for source in sources))
 
 
 def _read_remaining(api: Api, reading: Future[reader.LiveState], desired: list[Body]) -> reader.LiveState:
@@ -161,7 +170,7 @@ def build_report(
     with ThreadPoolExecutor(1) as pool:
         # The registry is queried while the rest is compared.
         lookup = pool.submit(registry.look_up_digests, api, images) if api is not None and images else None
-        found = objects.findings(declared, applied, live, masker)
+        found = traffic.findings(refs, live, objects.findings(declared, applied, live, masker), masker)
         found += health.findings(refs, live, masker, now)
     digests = lookup.result() if lookup else registry.Digests()
     found += registry.findings(images, digests)
@@ -181,6 +190,7 @@ def build_report(
         taken=now,
         seconds=0.0,
         declared=len(declared) + sum(source.declared for source in options.sources),
+        notes=traffic.on_ports(live, frozenset().union(*(source.ports for source in options.sources))),
         coverage=sum((source.coverage() for source in options.sources), covered),
     )
 
@@ -191,7 +201,8 @@ def _of_cluster(live: reader.LiveState, refs: Sequence[ObjectRef]) -> Coverage:
         return Coverage(not_looked_at=("the cluster (it does not answer)",))
     kinds = ({kind.name for kind in KINDS} | {ref.kind for ref in refs}) - live.unread.keys()
     compared = sum(ref.kind in kinds for ref in refs)
-    return Coverage(compared, len(kinds), not_looked_at=tuple(f"{kind} ({why})" for kind, why in live.unread.items()))
+    unread = (*live.unread.items(), *live.derived_unread.items(), *traffic.unread_elsewhere(live))
+    return Coverage(compared, len(kinds), not_looked_at=tuple(f"{kind} ({why})" for kind, why in unread))
 
 
 def _state_unreadable(applied: Applied, stack: str) -> Finding:

@@ -42,6 +42,13 @@ class HostSource:
         proxy = self.settings.stack.reverse_proxy
         return (len(proxy.sites) if proxy else 0) + len(self.projects)
 
+    @property
+    def ports(self) -> frozenset[int]:
+        """Ports on which sites are declared."""
+        proxy = self.settings.stack.reverse_proxy
+        sites = list(proxy.sites.values()) if proxy else []
+        return frozenset({site.listen for site in sites} | {site.tls.port for site in sites if site.tls})
+
     def project_states(self) -> Mapping[str, Json]:
         """Return the state of each compose project (:func:`flowmaster.host.docker.read_state`).
 

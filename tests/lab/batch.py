@@ -193,7 +193,15 @@ def _ordered(twin: Twin, api: Api, service: str, port: int, query: str) -> bool:
 
 def kubeconfig_without(operator: Operator, plural: str, folder: Path) -> Path:
     """A kubeconfig of a ServiceAccount that may read everything the tools read, but not objects of that kind."""
-    groups = ("apps", "batch", "networking.k8s.io", "autoscaling", "policy", "rbac.authorization.k8s.io")
+    groups = (
+        "apps",
+        "batch",
+        "discovery.k8s.io",
+        "networking.k8s.io",
+        "autoscaling",
+        "policy",
+        "rbac.authorization.k8s.io",
+    )
     core = ["namespaces", *(kind.plural for kind in KINDS if kind.version == "v1")]
     rules = [
         {"apiGroups": [""], "resources": [name for name in core if name != plural], "verbs": ["get", "list"]},

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from config.rules import Rule
+from flowmaster.cluster import reader
 from flowmaster.cluster.errors import ApiError, UnreachableError
 from flowmaster.cluster.kinds import KINDS
 from flowmaster.compare.finding import FindingClass
 from flowmaster.drift import engine
 from flowmaster.drift.engine import Exit, Options
 from flowmaster.drift.last_applied import Applied
+from flowmaster.drift.objects import reference
 from tests.unit.drift.server import CONTAINER, NAMESPACE, NOW, Server
 
 
@@ -49,6 +51,7 @@ def look(server: Server, **failures: ApiError) -> engine.Report:
     return engine.detect_drift(api, NAMESPACE, lambda: server.declared, lambda: Applied(server.applied), options)
 
 
+SLICE_MIRRORING = "endpointslicemirroring-controller.k8s.io"
 FORBIDDEN = ApiError("secrets is forbidden", status=403)
 DOWN = UnreachableError("the API server does not answer: connection refused")
 
@@ -164,3 +167,45 @@ def test_a_namespace_that_is_being_deleted() -> None:
     server = Server()
     server.set("Namespace/specimens", ("status", "phase"), "Terminating")
     assert [(finding.path, finding.live) for finding in look(server).findings] == [("status.phase", "Terminating")]
+
+
+class RecordingApi(FakeApi):
+    """Serves objects, those behind a query too, and keeps the queries."""
+
+    queries: list[str]
+
+    def get(self, path: str) -> Any:
+        if "?" in path:
+            self.queries.append(path)
+        return super().get(path)
+
+
+def made_by(kind: str, name: str, owner: str, owner_name: str, **labels: str) -> dict[str, Any]:
+    owners = [{"kind": owner, "name": owner_name, "uid": "1", "controller": True}]
+    return {"metadata": {"name": name, "labels": labels, "ownerReferences": owners}, "kind": kind}
+
+
+def test_what_kubernetes_makes_of_declared_objects_is_read_as_far_as_it_is_needed() -> None:
+    server = Server()
+    pod = made_by("Pod", "web-6d4-x", "ReplicaSet", "web-6d4", **{"pod-template-hash": "6d4"})
+    server.live.objects[reference(pod, NAMESPACE)] = pod
+    api = RecordingApi(server, {"/endpoints": FORBIDDEN})
+    api.queries = []
+    managed = "endpointslice.kubernetes.io/managed-by"
+    by_controller = made_by("EndpointSlice", "web-a", "Service", "web", **{managed: "endpointslice-controller.k8s.io"})
+    mirrored = made_by("EndpointSlice", "db-a", "Endpoints", "db", **{managed: SLICE_MIRRORING})
+    slices = [by_controller, mirrored, {"metadata": {"name": "by-hand"}}]
+    api.answers[f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"] = {"items": slices}
+    replica_sets = f"/apis/apps/v1/namespaces/{NAMESPACE}/replicasets?labelSelector=pod-template-hash+in+%286d4%29"
+    api.answers[replica_sets] = {"items": [{"metadata": {"name": "web-6d4"}}]}
+    others = "/api/v1/services?fieldSelector=metadata.namespace%21%3Dspecimens"
+    api.answers[others] = {"items": [{"metadata": {"name": "traefik", "namespace": "kube-system"}}]}
+    state = reader.read(api, NAMESPACE, derived=True, elsewhere=True)
+    assert sorted(map(str, state.derived)) == ["EndpointSlice/db-a", "EndpointSlice/web-a", "ReplicaSet/web-6d4"]
+    assert "EndpointSlice/by-hand" in map(str, state.objects)
+    assert state.derived_unread == {"Endpoints": "secrets is forbidden"}
+    assert [(str(found), found.namespace) for found in state.elsewhere] == [("Service/traefik", "kube-system")]
+    ingresses = "/apis/networking.k8s.io/v1/ingresses?fieldSelector=metadata.namespace%21%3Dspecimens"
+    assert sorted(api.queries) == sorted([replica_sets, others, ingresses])
+    assert reader.read(api, NAMESPACE).derived == {}
+    assert len(api.queries) == 3
