@@ -80,6 +80,7 @@ DEFAULTS: tuple[Rule, ...] = (
     # without the finalizer, what a controller created for the object (a load balancer, a volume) would be orphaned
     _ignore("a controller cleans up before the object is deleted", path="metadata.finalizers", **{"class": "foreign"}),
     _ignore("a controller owns the object", path="metadata.ownerReferences", when="controlled"),
+    _ignore("an autoscaler resizes pods", path="pods[*].containers[*].resources", manager="vpa-updater"),
     _ignore(
         "Kubernetes labels the pods of a Job",
         kind="Job",

@@ -16,7 +16,7 @@ from flowmaster.cluster import reader
 from flowmaster.cluster.kinds import KINDS
 from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import Action, Change, Finding, FindingClass, ObjectRef, fingerprint, sorted_findings
-from flowmaster.drift import health, objects, registry, traffic
+from flowmaster.drift import health, objects, pods, registry, traffic
 from flowmaster.drift.coverage import Coverage
 from flowmaster.drift.last_applied import Applied
 
@@ -171,6 +171,7 @@ def build_report(
         # The registry is queried while the rest is compared.
         lookup = pool.submit(registry.look_up_digests, api, images) if api is not None and images else None
         found = traffic.findings(refs, live, objects.findings(declared, applied, live, masker), masker)
+        found = pods.findings(refs, live, found, masker)
         found += health.findings(refs, live, masker, now)
     digests = lookup.result() if lookup else registry.Digests()
     found += registry.findings(images, digests)

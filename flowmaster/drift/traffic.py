@@ -13,7 +13,7 @@ from functools import cached_property
 from flowmaster.cluster import field_managers
 from flowmaster.cluster.defaults import Body
 from flowmaster.cluster.describe import addresses, describe
-from flowmaster.cluster.kinds import ENDPOINT_SLICE, ENDPOINTS, kind_name
+from flowmaster.cluster.kinds import ENDPOINT_SLICE, ENDPOINTS, REPLICA_SET, kind_name
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.reader import SERVICE_NAME, LiveState, is_terminating
 from flowmaster.compare.finding import LEFT, Change, Finding, FindingClass, ObjectRef
@@ -59,6 +59,10 @@ class Traffic:
         first = next((owner for owner in owners if owner.get("controller")), owners[0])
         above = ObjectRef(kind_name(str(first.get("apiVersion")), str(first["kind"])), ref.namespace, first["name"])
         found = self.live.objects.get(above) or self.live.derived.get(above)
+        generated = (body["metadata"].get("labels") or {}).get("pod-template-hash")
+        if found is None and above.kind == REPLICA_SET.name and generated:
+            # not read; the name of a Deployment's ReplicaSet ends with the hash in its pods' labels
+            return ObjectRef("Deployment", ref.namespace, above.name.removesuffix(f"-{generated}"))
         return above if found is None or above == ref else self.owner(above, found)
 
 
@@ -128,7 +132,8 @@ def _pods(traffic: Traffic) -> dict[ObjectRef, str]:
         if is_terminating(pod) or (pod.get("status") or {}).get("phase") in _FINISHED:
             continue
         selecting = traffic.selecting(pod)
-        if selecting and (owner := traffic.owner(ref, pod)) not in traffic.desired:
+        owner = traffic.owner(ref, pod) if selecting else ref
+        if selecting and owner not in traffic.desired and owner.kind not in traffic.live.unread:
             services.setdefault(owner, set()).update(selecting)
             if owner == ref:
                 bare.add(ref)

@@ -10,6 +10,8 @@ from flowmaster.report.values import brief
 
 _RELEVANT_CLASSES = frozenset({"conflict", "drift", "foreign", "pending"})
 """Classes that affect what an update does. Restarted pods, for example, do not matter."""
+_OF_CONTROLLERS = ("pods[", "replicaSets[")
+"""Paths into what controllers make of an object: an update does not write it."""
 
 Key = tuple[str, str, str, str]
 
@@ -32,7 +34,7 @@ def _differences(document: Mapping[str, Any]) -> dict[Key, Mapping[str, Any]]:
     found = {}
     for finding in document["findings"]:
         ref = finding["object"]
-        if finding["class"] in _RELEVANT_CLASSES:
+        if finding["class"] in _RELEVANT_CLASSES and not finding["path"].startswith(_OF_CONTROLLERS):
             found[(ref["kind"], ref["namespace"], ref["name"], finding["path"])] = finding
     return found
 

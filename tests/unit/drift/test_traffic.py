@@ -183,6 +183,17 @@ def test_pods_of_declared_workloads_are_no_finding() -> None:
     assert server.findings() == []
 
 
+def test_an_owner_that_could_not_be_read_is_not_called_foreign() -> None:
+    server = Server()
+    hashed = {**WEB, "pod-template-hash": "1"}
+    server.create(pod("web-1-x", hashed, ("ReplicaSet", "web-1"), phase="Running"))
+    assert server.findings() == []
+    server.create(pod("copy-1-x", hashed, ("ReplicaSet", "copy-1"), phase="Running"))
+    assert [str(finding.object) for finding in server.findings()] == ["Deployment/copy"]
+    server.live.unread["Deployment"] = "deployments is forbidden"
+    assert FindingClass.FOREIGN not in {finding.cls for finding in server.findings()}
+
+
 def test_slices_that_may_not_be_read_are_unknown() -> None:
     server = Server()
     server.live.derived_unread["EndpointSlice"] = "endpointslices is forbidden"
