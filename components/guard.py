@@ -46,7 +46,7 @@ def plane_unchanged(settings: Settings, host: HostSource | None, after: Sequence
 def _compare(settings: Settings, host: HostSource) -> None:
     from flowmaster.drift.host import start_reading
 
-    began = start_reading(settings, containers=True)
+    began = start_reading(settings, containers=True, ask=False)
     if began is None:
         return
     before, after = host.state(), began.state()

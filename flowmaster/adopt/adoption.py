@@ -98,7 +98,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
     :raises AdoptionError: where the namespace itself, or with `strict` any object, cannot be taken over.
     :raises HostError: where the stack has sites of nginx, and the server cannot be read over SSH.
     """
-    host = host_source.start_reading(settings)
+    host = host_source.start_reading(settings, ask=False)
     masker = Masker(body for _, body in live.of("Secret"))
     _refuse_secrets(live, masker)
     uid = identity(api)

@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"look again and again, and show what changes (default: every {INTERVAL:g} seconds)",
     )
     parser.add_argument("--no-registry", action="store_true", help="do not ask the registry what tags stand for now")
+    parser.add_argument("--fast", action="store_true", help="do not ask the ports of sites whether nginx answers there")
 
 
 def _seconds(text: str) -> float:
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
     settings = load.from_file(options.stack)
     # connecting to the host takes as long as all of the cluster: it goes on beside that, from the start
-    host = start_reading(settings)
+    host = start_reading(settings, ask=not options.fast)
     with _connected(settings) as api:
         if options.watch is None:
             with progress("reading the server", lines=False):
@@ -144,6 +145,6 @@ def _watch(options: argparse.Namespace, settings: Settings, api: Api, host: Host
                 seen = state
             code = int(report.exit_code)
             time.sleep(options.watch)
-            host = start_reading(settings)
+            host = start_reading(settings, ask=not options.fast)
     except KeyboardInterrupt:
         return code

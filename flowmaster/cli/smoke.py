@@ -7,8 +7,14 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flowmaster.report.progress import progress
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from flowmaster.drift.host import HostSource
+    from flowmaster.drift.smoke import Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,18 +27,21 @@ def run(options: argparse.Namespace) -> int:
     from config import load
     from flowmaster.cluster.connection import connect
     from flowmaster.drift import smoke
+    from flowmaster.drift.host import start_reading
     from flowmaster.host.access import access
     from flowmaster.host.ssh import host_name
 
     settings = load.from_file(options.stack)
     host = settings.stack.host
     server = host_name(access(host, settings.environ)) if settings.stack.reverse_proxy else host.address
+    reading = start_reading(settings)
     with connect(settings.stack.cluster) as api, progress("asking every service"):
         answers = smoke.check_all(settings, api, server)
+        answers += _of_host(settings, reading) if reading is not None else []
     width = max(len(answer.service) for answer in answers)
     for answer in answers:
         words = answer.problem or (
-            f"skipped: {answer.skipped}" if answer.skipped else f"{answer.seconds * 1000:.0f} ms"
+            f"skipped: {answer.skipped}" if answer.skipped else answer.detail or f"{answer.seconds * 1000:.0f} ms"
         )
         mark = "✗" if answer.problem else "✓" if answer.ok else "-"
         print(f"{mark} {answer.service:<{width}}  {answer.way:<14}  {words}")
@@ -43,6 +52,18 @@ def run(options: argparse.Namespace) -> int:
         options.junit.write_text(smoke.junit(answers, settings.name), encoding="utf-8")
     record(settings.name, smoke.by_service(answers))
     return 1 if failed else 0
+
+
+def _of_host(settings: Settings, reading: HostSource) -> list[Result]:
+    """What the server itself says of its ports and certificates; that it was not asked, where it cannot be."""
+    from flowmaster.drift import smoke
+    from flowmaster.drift.ports import Ports, declared_texts
+    from flowmaster.host.errors import HostError
+
+    try:
+        return smoke.of_ports(Ports(host=reading.state(), texts=declared_texts(settings.stack.reverse_proxy)))
+    except HostError as err:
+        return [smoke.Result(smoke.ROUTE, "ports", 0.0, skipped=err.found)]
 
 
 def _file(stack: str) -> Path:

@@ -51,6 +51,8 @@ class LiveState:
     elsewhere: dict[ObjectRef, Body] = field(default_factory=dict)
     """Services and Ingresses of other namespaces."""
     elsewhere_unread: dict[str, str] = field(default_factory=dict)
+    reader: Reader | None = field(default=None, repr=False, compare=False)
+    """What it was read by, for what is only known later to matter."""
 
     def of(self, kind: str) -> Iterable[tuple[ObjectRef, Body]]:
         """Yield all objects of one kind."""
@@ -68,7 +70,7 @@ def read(api: Reader, namespace: str, *, derived: bool = False, elsewhere: bool 
     :param derived: read what Kubernetes makes of objects, too: where traffic goes, and what pods are made from.
     :param elsewhere: read Services and Ingresses of other namespaces, too.
     """
-    state = LiveState(api.server, namespace)
+    state = LiveState(api.server, namespace, reader=api)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         # After one timeout no further kind is requested: each would wait for a timeout of its own.
         tasks = [pool.submit(_unless_lost, state, _list, api, kind) for kind in KINDS]
@@ -120,6 +122,28 @@ def read_more(api: Reader, state: LiveState, wanted: Iterable[tuple[str, ObjectR
         part = task.result()
         part.objects = {ref: body for ref, body in part.objects.items() if ref in refs}
         _add(state, part)
+
+
+def find_pods(state: LiveState, addresses: Iterable[str], uids: Iterable[str]) -> dict[str, str]:
+    """`NAMESPACE/NAME` of pods in any namespace, by address and by uid; without those that cannot be found.
+
+    Never raises, and requests nothing unless something is asked for.
+    """
+    queries = [f"?fieldSelector=status.podIP%3D{address}" for address in sorted(addresses)]
+    wanted = {*uids}
+    found: dict[str, str] = {}
+    for query in (*queries, *([""] if wanted else [])):
+        try:
+            items = state.reader.get(f"/api/v1/pods{query}")["items"] if state.reader else ()
+        except ApiError:
+            continue
+        for pod in items:
+            name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+            found[pod["metadata"]["uid"]] = name
+            # pods in the network of their node share its address
+            if query and not pod["spec"].get("hostNetwork"):
+                found[pod["status"]["podIP"]] = name
+    return found
 
 
 def _list_any(api: Reader, kind: Kind | None, version: str, name: str, namespace: str) -> LiveState:

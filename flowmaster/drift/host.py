@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
 from flowmaster.cluster.masking import Masker
-from flowmaster.cluster.reader import LiveState
+from flowmaster.cluster.reader import LiveState, find_pods
 from flowmaster.compare.finding import Change, Finding, FindingClass, ObjectRef
 from flowmaster.drift.coverage import Coverage
 from flowmaster.drift.last_applied import Applied
@@ -17,6 +18,7 @@ from flowmaster.host.errors import HostError, HostKeyError
 
 if TYPE_CHECKING:
     from flowmaster.compose.desired import DesiredProject
+    from flowmaster.drift.ports import Ports
     from flowmaster.host.nginx import HostState
 
 Json = dict[str, Any]
@@ -35,6 +37,8 @@ class HostSource:
     compose_addresses: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By project, ClusterIPs by service; set once the cluster was read."""
     _reading_projects: Future[Mapping[str, Json]] | None = None
+    asks: bool = True
+    """Whether the ports of sites are asked who answers there."""
 
     @property
     def declared(self) -> int:
@@ -99,25 +103,46 @@ class HostSource:
             return [unreadable(self.settings, err)]
         if proxy is None:
             return found
-        return found + findings(
-            Comparison(
-                proxy=proxy,
-                host=host,
-                addresses=self.addresses,
-                unread=bool(live.unreachable) or "Service" in live.unread,
-                applied=applied.sites,
-                masker=masker,
-            )
+        comparison = Comparison(
+            proxy=proxy,
+            host=host,
+            addresses=self.addresses,
+            unread=bool(live.unreachable) or "Service" in live.unread,
+            applied=applied.sites,
+            masker=masker,
         )
+        of_nginx = findings(comparison)
+        return found + of_nginx + self._of_ports(host, live, of_nginx)
+
+    def _of_ports(self, host: HostState, live: LiveState, others: list[Finding]) -> list[Finding]:
+        """Return what differs on the ports of sites, beside what the other findings explain."""
+        if not host.answers:
+            return []
+        from flowmaster.drift import ports
+
+        whole = {finding.object.name for finding in others if finding.object.kind == "NginxSite" and not finding.path}
+        pods = find_pods(live, *ports.strangers(host))
+        return ports.findings(self._ports(host, pods), whole)
+
+    def _ports(self, host: HostState, pods: Mapping[str, str] = MappingProxyType({})) -> Ports:
+        from flowmaster.drift import ports
+
+        texts = ports.declared_texts(self.settings.stack.reverse_proxy)
+        return ports.Ports(host=host, texts=texts, pods=pods)
 
     def coverage(self) -> Coverage:
         """Return what was read of the host."""
+        from flowmaster.drift import ports
+
         try:
-            self.state()
+            host = self.state()
         except HostError:
             return Coverage(not_looked_at=("the host (it could not be read)",))
         proxy = self.settings.stack.reverse_proxy
-        return Coverage(sites=len(proxy.sites) if proxy else 0, projects=len(self.projects))
+        read = Coverage(sites=len(proxy.sites) if proxy else 0, projects=len(self.projects))
+        if not self.asks:
+            return read + Coverage(not_looked_at=("ports (--fast)",) if proxy else ())
+        return read + ports.coverage(self._ports(host))
 
     def _of_projects(self, host: HostState, applied: Applied, masker: Masker) -> list[Finding]:
         if not self.projects:
@@ -134,8 +159,10 @@ class HostSource:
         ]
 
 
-def start_reading(settings: Settings, *, containers: bool = False) -> HostSource | None:
+def start_reading(settings: Settings, *, containers: bool = False, ask: bool = True) -> HostSource | None:
     """Start reading the host in the background; None if the stack has nothing there.
+
+    :param ask: whether to ask the ports of sites who answers there.
 
     :raises config.errors.ConfigError: if a compose project cannot be in its desired phase.
     """
@@ -147,10 +174,10 @@ def start_reading(settings: Settings, *, containers: bool = False) -> HostSource
     if settings.stack.reverse_proxy is None and not projects:
         return None
     pool = ThreadPoolExecutor(2, thread_name_prefix="host")
-    reading = pool.submit(_read, settings, [p.transfer.site for p in projects.values()], containers)
+    reading = pool.submit(_read, settings, [p.transfer.site for p in projects.values()], containers, ask)
     asking = pool.submit(_read_projects, settings, projects) if projects else None
     pool.shutdown(wait=False)
-    return HostSource(settings, reading, projects=projects, _reading_projects=asking)
+    return HostSource(settings, reading, projects=projects, _reading_projects=asking, asks=ask)
 
 
 def _read_projects(settings: Settings, projects: Mapping[str, DesiredProject]) -> Mapping[str, Json]:
@@ -162,14 +189,16 @@ def _read_projects(settings: Settings, projects: Mapping[str, DesiredProject]) -
         return {name: docker.read_state(server, name, project.settings.folder) for name, project in projects.items()}
 
 
-def _read(settings: Settings, further: list[str], containers: bool) -> HostState:
+def _read(settings: Settings, further: list[str], containers: bool, ask: bool) -> HostState:
+    from flowmaster.drift.ports import declared_texts, places
     from flowmaster.host import nginx
     from flowmaster.host.access import access
 
     proxy = settings.stack.reverse_proxy
     sites = [*(proxy.sites if proxy else ()), *further]
     ports = sorted({site.listen for site in proxy.sites.values()}) if proxy else []
-    return nginx.read(access(settings.stack.host), sites, ports, containers=containers)
+    asked = places(declared_texts(proxy)) if ask else []
+    return nginx.read(access(settings.stack.host), sites, ports, containers=containers, places=asked)
 
 
 def unreadable(settings: Settings, err: HostError) -> Finding:

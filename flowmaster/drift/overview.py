@@ -13,6 +13,7 @@ from flowmaster.cluster.errors import ApiError
 from flowmaster.cluster.field_managers import moment
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import Finding, FindingClass, ObjectRef
+from flowmaster.drift import ports
 from flowmaster.drift.engine import Report
 from flowmaster.drift.health import by_workload
 from flowmaster.host.nginx import HostState
@@ -162,6 +163,9 @@ def _of_host(settings: Settings, report: Report, inputs: Inputs) -> Iterable[Lin
     count = len(differing)
     differs = f"; {count} finding{'' if count == 1 else 's'}" if differing else ", as declared"
     yield Line("nginx", f"{state}; sites: {sites}{differs}", host.nginx.running and not differing)
+    if left := ports.days_left(ports.Ports(host=host, texts=ports.declared_texts(proxy), now=report.taken)):
+        words = ", ".join(f"{name}: {days}" for name, days, _ in left)
+        yield Line("certificates", words, all(well for *_, well in left))
     projects = settings.stack.compose
     for name, found in inputs.compose.items():
         yield _of_project(name, found, str(projects[name].phase))

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 from config.settings import Settings
 from flowmaster.cluster.errors import ApiError
+from flowmaster.drift import ports
 from flowmaster.render import nginx
 
 _PARALLEL_REQUESTS = 8
@@ -30,7 +31,10 @@ class Client(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Result of one request. `problem` is empty if the service answered; `skipped` is why it was not requested."""
+    """Result of one request. `problem` is empty if the service answered; `skipped` is why it was not requested.
+
+    `detail` is what is said of an answer other than how long it took.
+    """
 
     service: str
     way: str
@@ -38,6 +42,7 @@ class Result:
     problem: str = ""
     skipped: str = ""
     when: datetime | None = None
+    detail: str = ""
 
     @property
     def ok(self) -> bool:
@@ -91,6 +96,21 @@ def _check_nginx(service: str, check: nginx.Check, address: str) -> Result:
     finally:
         connection.close()
     return Result(service, way, time.perf_counter() - started, problem, when=datetime.now(UTC))
+
+
+def of_ports(asked: ports.Ports) -> list[Result]:
+    """Return the ports of the host that nginx should answer on, and the certificates that it presents."""
+    problems = {finding.path.removesuffix(".outside"): str(finding.live) for finding in ports.findings(asked)}
+    found = []
+    for answer in asked.host.answers:
+        path = ports.path(answer)
+        detail = "nginx answers" + ("" if answer.outside else f", asked on {asked.host.hostname} itself")
+        problem = problems.get(path, "" if answer.well else "nginx does not answer")
+        found.append(Result(ROUTE, f"port {path[6:-1]}", 0.0, problem, detail=detail))
+    for name, words, well in ports.days_left(asked):
+        problem = "" if well else f"the certificate {words}"
+        found.append(Result(ROUTE, f"certificate {name}", 0.0, problem, detail=words))
+    return found
 
 
 def junit(answers: Sequence[Result], stack: str) -> str:

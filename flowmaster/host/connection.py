@@ -64,6 +64,12 @@ class Session:
             self._command.close()
         self._command, self._has = None, frozenset()
 
+    def open(self) -> None:
+        """Begin to connect; what is wrong with the connection is raised where an answer is waited for."""
+        if self._command is None or not self._command.is_open:
+            self.close()
+            self._command = Command(self.access, COMMAND)
+
     def ask(self, request: Mapping[str, Any]) -> Any:
         """The server's answer, as :func:`ask` has it."""
         try:
@@ -76,9 +82,8 @@ class Session:
             raise
 
     def _ask(self, request: Mapping[str, Any]) -> Any:
-        if self._command is None or not self._command.is_open:
-            self.close()
-            self._command = Command(self.access, COMMAND)
+        self.open()
+        assert self._command is not None  # noqa: S101  it is open
         text, self._has = told(request, self._has), self._has.union(modules(request))
         heard = self._command.exchange(text)
         if isinstance(heard, Ended):
@@ -162,7 +167,10 @@ def modules(request: Mapping[str, Any]) -> tuple[str, ...]:
         return ("common", *_FEWER.get(place(request["do"]), _DOCKER), "docker_requests", "main")
     if request.get("verb") == "read" and not {"run", "noted"} & set(request):
         # what is asked most often, and waited for: nothing is sent, compiled and imported there that it does not need
-        return ("common", "effective_config", "site_paths", "inspect", "main")
+        ports = ("ports",) if request.get("asked") else ()
+        return ("common", "effective_config", "site_paths", *ports, "inspect", "main")
+    if request.get("verb") == "ports":
+        return ("common", "docker", "ports", "port_owners", "main")
     return ("common", "docker_journal", *_REMOTE[1:]) if "run" in request else _REMOTE
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flowmaster.host import policy
 from flowmaster.host.access import Access
 from flowmaster.host.connection import Session, ask
+from flowmaster.host.ports import Answer, Place, asked
 
 if TYPE_CHECKING:
     from flowmaster.render.nginx import Check
@@ -77,6 +78,10 @@ class HostState:
     """By site, why an update does not write it, in words that go on from the path of its entry in sites-enabled."""
     addresses: Sequence[str] = ()
     """The machine's own, IPv4, but for loopback."""
+    answers: Sequence[Answer] = ()
+    """Who takes connections to the places where declared sites listen, if that was asked."""
+    not_outside: str = ""
+    """Why these were asked on the server itself alone."""
 
     def site(self, name: str) -> File | None:
         """The file of an enabled site."""
@@ -107,15 +112,23 @@ def is_plane(container: Container) -> bool:
 
 
 def read(
-    server: Access | Session, sites: Sequence[str], ports: Sequence[int] = (80,), *, containers: bool = False
+    server: Access | Session,
+    sites: Sequence[str],
+    ports: Sequence[int] = (80,),
+    *,
+    containers: bool = False,
+    places: Sequence[Place] = (),
 ) -> HostState:
-    """Everything that is to be known of the server: one connection, one request.
+    """Everything that is to be known of the server: one connection, one request. `places` are asked who answers there.
 
     :raises flowmaster.host.errors.HostError: where it cannot be read.
     """
     request = {"verb": "read", "sites": list(sites), "ports": list(ports), "containers": containers}
     policy.check_request(request)
-    return _state(server.address, ask(server, request))
+    if not places:
+        return _state(server.address, ask(server, request))
+    facts, answers, why = asked(server, request, places)
+    return replace(_state(server.address, facts), answers=answers, not_outside=why)
 
 
 def write_site(

@@ -17,7 +17,7 @@ WRITABLE = re.compile(r"/etc/nginx/(sites-enabled|sites-available)/[a-z0-9]([-a-
 """Every file on the server that may be written: the sites, and nothing else."""
 SITE = "pulumi-python:dynamic/flowmaster:NginxSite"
 """The type of a site as a resource."""
-VERBS = frozenset({"read", "check", "change", "compose"})
+VERBS = frozenset({"read", "ports", "check", "change", "compose"})
 """Everything that may be asked of the server."""
 _READING = ("read", "state", "smoke", "room", "compare")
 _CHANGING = ("push", "prepare", "copy", "swap", "stop", "start", "create", "remove", "archive", "redirect", "drained")

@@ -74,10 +74,10 @@ def server_of(file: str, directive: Directive) -> Server:
     block = directive["block"]
     lines = [d["args"] for d in block if d["directive"] == "listen"]
     names = tuple(word.lower() for d in block if d["directive"] == "server_name" for word in d["args"])
-    return Server(file, tuple(_listens(lines or [["80"]])), names or ("",), int(directive["line"]))
+    return Server(file, tuple(listens(lines or [["80"]])), names or ("",), int(directive["line"]))
 
 
-def _listens(lines: Iterable[Sequence[str]]) -> Iterator[Listen]:
+def listens(lines: Iterable[Sequence[str]]) -> Iterator[Listen]:
     for words in lines:
         where = words[0]
         if where.startswith("unix:"):

@@ -20,11 +20,13 @@ DOCKER_SOCKET = "/var/run/docker.sock"
 
 
 def read(request: Json) -> Json:
-    """The facts. `sites` are the names of the sites asked about; `containers` asks Docker for what it runs."""
+    """The facts. `sites` are the names of the sites asked about; `containers` asks Docker for what it runs, `asked` who
+    takes connections to these listening places (:mod:`flowmaster.host.remote.ports`)."""
     paths = config_files()
-    with ThreadPoolExecutor(3) as pool:
-        # these two wait for other processes, so they run beside the rest
+    with ThreadPoolExecutor(4) as pool:
+        # these wait for others, so they run beside the rest
         testing = pool.submit(tested, paths)
+        asking = pool.submit(_ask_ports, request) if request.get("asked") else None
         containers = pool.submit(_containers) if request.get("containers") else None
         facts = {"time": time.time(), "hostname": socket.gethostname(), "files": _files(paths, request["sites"])}
         problems = {name: Place(name).problem for name in request["sites"]}
@@ -34,7 +36,15 @@ def read(request: Json) -> Json:
         facts["nginx"] = _nginx(code, words, paths, request.get("ports", []))
         if containers is not None:
             facts["containers"] = containers.result()
+        if asking is not None:
+            facts["asked"] = asking.result()
     return facts
+
+
+def _ask_ports(request: Json) -> Any:
+    from flowmaster.host.remote.ports import ask, own_address
+
+    return ask(request["asked"], own_address(request.get("address", ""), _addresses()))
 
 
 def _addresses() -> list[str]:

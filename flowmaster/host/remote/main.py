@@ -27,6 +27,10 @@ def _carry_out(request: Json) -> Json:
         from flowmaster.host.remote.inspect import read
 
         return read(request)
+    if request["verb"] == "ports":
+        from flowmaster.host.remote.port_owners import search
+
+        return search(request)
     if request["verb"] == "change":
         from flowmaster.host.remote.change import change
 

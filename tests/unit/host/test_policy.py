@@ -126,7 +126,7 @@ def test_a_site_is_judged_by_what_is_written_of_it() -> None:
 
 @pytest.mark.parametrize("verb", ["run", "delete", "", None, "write"])
 def test_a_request_that_is_not_known_is_refused(verb: str | None) -> None:
-    with pytest.raises(PolicyError, match="asked for nothing but change, check, compose, read"):
+    with pytest.raises(PolicyError, match="asked for nothing but change, check, compose, ports, read"):
         policy.check_request({"verb": verb})
 
 
