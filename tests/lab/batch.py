@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flowmaster.cluster.defaults import fill
-from flowmaster.cluster.kinds import KINDS
+from flowmaster.cluster.kinds import DERIVED, KINDS
 from flowmaster.cluster.normalise import normalise
 from lab.twin import Twin
 from lab.twin.api import Api, Body
@@ -151,6 +151,18 @@ def until_told(operator: Operator, findings: list[tuple[str, str, str]], seconds
     assert found == findings
 
 
+def failing(operator: Operator, names: Iterable[str]) -> dict[str, Any]:
+    """A report of these objects; whoever crashes starts again, and fails only after a while."""
+    reports: list[dict[str, Any]] = []
+
+    def all_of_them() -> bool:
+        reports.append(operator.report())
+        return sorted(map(named, reports[-1]["findings"])) == sorted(names)
+
+    until(all_of_them, f"findings about {', '.join(names)}", 60)
+    return reports[-1]
+
+
 def order(twin: Twin, service: str, port: int, query: str) -> None:
     """Order a fault of a service's pod, such as `mode=exit`; waits until the pod is there to take the order."""
     with twin.api() as api:
@@ -193,28 +205,35 @@ def _ordered(twin: Twin, api: Api, service: str, port: int, query: str) -> bool:
 
 def kubeconfig_without(operator: Operator, plural: str, folder: Path) -> Path:
     """A kubeconfig of a ServiceAccount that may read everything the tools read, but not objects of that kind."""
-    groups = (
-        "apps",
-        "batch",
-        "discovery.k8s.io",
-        "networking.k8s.io",
-        "autoscaling",
-        "policy",
-        "rbac.authorization.k8s.io",
-    )
     core = ["namespaces", *(kind.plural for kind in KINDS if kind.version == "v1")]
-    rules = [
+    rules: list[dict[str, Any]] = [
         {"apiGroups": [""], "resources": [name for name in core if name != plural], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["nodes", "nodes/proxy"], "verbs": ["get", "list"]},
-        {"apiGroups": list(groups), "resources": ["*"], "verbs": ["get", "list"]},
+        {"apiGroups": list(_GROUPS), "resources": _IN_GROUPS - {plural}, "verbs": ["get", "list"]},
     ]
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "auditor"}}
+    return _kubeconfig(operator, "auditor", rules, "clusterrolebinding", folder)
+
+
+def kubeconfig_within(operator: Operator, folder: Path) -> Path:
+    """A kubeconfig of a ServiceAccount that may read everything of FlowMaster's namespace, and nothing else."""
+    rules = [{"apiGroups": ["", *_GROUPS], "resources": {"*"}, "verbs": ["get", "list"]}]
+    return _kubeconfig(operator, "tenant", rules, "rolebinding", folder)
+
+
+_GROUPS = ("apps", "autoscaling", "batch", "discovery.k8s.io", "networking.k8s.io", "policy",
+           "rbac.authorization.k8s.io")  # fmt: skip
+_IN_GROUPS = {kind.plural for kind in (*KINDS, *DERIVED) if kind.version != "v1"}
+
+
+def _kubeconfig(operator: Operator, name: str, rules: list[dict[str, Any]], binding: str, folder: Path) -> Path:
+    """A kubeconfig of a new ServiceAccount with these rights."""
+    rules = [{**rule, "resources": sorted(rule["resources"])} for rule in rules]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}}
     operator.run("kubectl", "apply", "--filename", "-", text=json.dumps({**role, "rules": rules}))
-    account = ("serviceaccount", "auditor", "--namespace=default")
-    operator.run("kubectl", "create", *account, code=None)
-    binding = ("clusterrolebinding", "auditor", "--clusterrole=auditor", "--serviceaccount=default:auditor")
-    operator.run("kubectl", "create", *binding, code=None)
-    token = operator.run("kubectl", "create", "token", "auditor", "--namespace=default").stdout.strip()
+    operator.run("kubectl", "create", "serviceaccount", name, "--namespace=default", code=None)
+    bound = (binding, name, f"--clusterrole={name}", f"--serviceaccount=default:{name}", f"--namespace={NAMESPACE}")
+    operator.run("kubectl", "create", *bound, code=None)
+    token = operator.run("kubectl", "create", "token", name, "--namespace=default").stdout.strip()
     whole = json.loads(operator.twin.kubeconfig.read_text())
     whole["users"][0]["user"] = {"token": token}
     path = folder / "kubeconfig"

@@ -21,6 +21,8 @@ class Expected:
     declared: Any = None
     manager: str | None = None
     action: str = HEAL
+    note: str = ""
+    """Words that the note has."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Row:
     findings: tuple[Expected, ...]
     undo: Sequence[Sequence[str]] = ()
     address: str = ""
+    made: Sequence[dict[str, Any]] = ()
+    """Objects that are made first, by `kubectl create`."""
 
     @property
     def healed(self) -> bool:

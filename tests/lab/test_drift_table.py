@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -286,7 +284,7 @@ def test_tags_that_moved_or_went_and_pods_that_fail_are_reported_and_left(health
                 "unhealthy", "pods.containers[event-bus]", "not ready: its readiness probe fails", "running"
             ),
         }  # fmt: skip
-        report = failing(healthy, expected)
+        report = table.failing(healthy, expected)
         for finding in report["findings"]:
             cls, path, live, meant_to_be = expected[named(finding)]
             assert (finding["class"], finding["path"], finding["heals"]) == (cls, path, False)
@@ -304,18 +302,6 @@ def test_tags_that_moved_or_went_and_pods_that_fail_are_reported_and_left(health
         table.order(twin, "event-bus", 9013, "mode=health&for=0s")
         healthy.kubectl("delete", "pod", "--selector=app.kubernetes.io/name=process-views")
     until_told(healthy, [])
-
-
-def failing(operator: Operator, names: Iterable[str]) -> dict[str, Any]:
-    """A report of these objects; whoever crashes starts again, and fails only after a while."""
-    reports: list[dict[str, Any]] = []
-
-    def all_of_them() -> bool:
-        reports.append(operator.report())
-        return sorted(map(named, reports[-1]["findings"])) == sorted(names)
-
-    until(all_of_them, f"findings about {', '.join(names)}", 60)
-    return reports[-1]
 
 
 # -- what cannot be looked at is unknown, never clean --------------------------------------------------------------
