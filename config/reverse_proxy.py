@@ -144,10 +144,30 @@ class Site(Model):
         return sorted(self.locations.items(), key=lambda entry: (entry[1].order or 0, entry[0]))
 
 
+class Recorded(Model):
+    """What stood around the sites when somebody last looked at it and accepted it: the base for telling a change.
+
+    Written by ``flowmaster adopt``, and read in reviews: values as they stand, credentials and long texts as hashes.
+    """
+
+    at: str
+    configuration: AbsolutePath
+    """The file that nginx was started with."""
+    program: AbsolutePath | None = None
+    """The file of nginx itself."""
+    inherited: Mapping[str, str] = {}
+    """Directives from outside of the sites' files that act on them, by name: of http, of the outermost level, and of
+    snippets (``included[FILE].NAME``)."""
+    files: Mapping[AbsolutePath, Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]] = {}
+    """The other files of nginx's configuration, with the beginning of the SHA-256 of each."""
+
+
 class ReverseProxy(Model):
     """All sites of this project, by the name of their file."""
 
     sites: Mapping[Name, Site]
+    recorded: Recorded | None = None
+    """What the sites inherit, to tell a change of it; left out, that is not compared."""
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:

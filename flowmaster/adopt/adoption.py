@@ -13,11 +13,12 @@ from pydantic import SecretStr
 
 from config import load, secret_store
 from config.catalogue import Catalogue
+from config.reverse_proxy import Recorded
 from config.rules import decide
 from config.secrets_file import Values
 from config.settings import Settings
 from config.stack_file import replace_files
-from flowmaster.adopt import backup, inventory, provable, write
+from flowmaster.adopt import backup, inventory, nginx_record, provable, write
 from flowmaster.adopt import sites as nginx_sites
 from flowmaster.adopt.describe import Description, plaintext_secrets
 from flowmaster.adopt.errors import AdoptionError
@@ -64,6 +65,8 @@ class Adoption:
     """The nginx sites on the server that the stack declares."""
     sites_left: Sequence[tuple[str, str]] = ()
     """Files of other enabled sites, each with what it serves. They are not adopted."""
+    recorded: Recorded | None = None
+    """What the sites inherit from other files of nginx."""
 
 
 def read(api: Api, namespace: str) -> reader.LiveState:
@@ -114,12 +117,14 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
     unmanaged = [finding for finding in found_undeclared if (finding.object.kind, finding.object.name) in known]
     sites: Mapping[str, AdoptedSite] = {}
     sites_left: Sequence[tuple[str, str]] = ()
+    recorded: Recorded | None = None
     if host is not None and settings.stack.reverse_proxy is not None:
         addresses = host_source.addresses(adopted, live)
         own_sites = settings.stack.reverse_proxy.sites
         sites = nginx_sites.sites(own_sites, host.state(), addresses)
         own = {*own_sites, *(project.transfer.site for project in host.projects.values())}
         sites_left = nginx_sites.unadopted(own, host.state())
+        recorded = nginx_record.of(host.state(), own)
     return Adoption(
         settings=adopted,
         live=live,
@@ -130,6 +135,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
         rules=unmanaged_rules(unmanaged, settings.stack.rules),
         sites=sites,
         sites_left=sites_left,
+        recorded=recorded,
     )
 
 
@@ -192,6 +198,8 @@ def drafts(adoption: Adoption, root: Path) -> tuple[Draft, Draft, list[Draft]]:
             _manifests(adoption, catalogue_file.parent),
         )
     text = write.stack_text(original, description.services, marks, sites, adoption.rules)
+    if adoption.recorded is not None:
+        text = write.with_recorded(text, adoption.recorded)
     return (
         Draft(path=stack_file, before=write.without_secrets(original), after=text),
         Draft(path=catalogue_file, before=before, after=write.catalogue_text(description.catalogue)),

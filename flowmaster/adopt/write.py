@@ -10,8 +10,10 @@ from typing import Any
 import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from config.load import PROJECT
+from config.reverse_proxy import Recorded
 from config.secrets_file import Entry, Values
 from flowmaster.adopt import unmanaged
 from flowmaster.adopt.describe import Description
@@ -60,6 +62,20 @@ def stack_text(
     _set_rules(config, rules)
     # Old values go: what the namespace holds now replaces them.
     _remove_secrets(config)
+    stream = io.StringIO()
+    editor.dump(document, stream)
+    return stream.getvalue()
+
+
+def with_recorded(original: str, recorded: Recorded) -> str:
+    """Return the stack file with the record of what nginx's sites inherit. Each value is quoted: `on` is a text."""
+    editor = YAML()
+    editor.width = 200
+    document = editor.load(original)
+    values = recorded.model_dump(by_alias=True, exclude_none=True)
+    for key in ("inherited", "files"):
+        values[key] = CommentedMap((name, SingleQuotedScalarString(value)) for name, value in values[key].items())
+    document["config"][f"{PROJECT}:reverseProxy"]["recorded"] = CommentedMap(values)
     stream = io.StringIO()
     editor.dump(document, stream)
     return stream.getvalue()

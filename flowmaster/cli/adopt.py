@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only", action="append", default=[], metavar="KIND/NAME",
         help="add this object to what was adopted before, the rest as it is (may be repeated; * for any text)",
     )  # fmt: skip
+    parser.add_argument(
+        "--nginx", action="store_true",
+        help="record what nginx's sites inherit from other files now, which accepts a change there; nothing else",
+    )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="refuse where any object cannot be taken over as it is")
     parser.add_argument(
         "--restart", action="append", default=[], metavar="NAME",
@@ -57,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
     from flowmaster.drift.preflight import check_identity
 
     settings = load.from_file(options.stack)
+    if options.nginx:
+        return _record_nginx(options, settings)
     how = Options(strict=options.strict, restart=frozenset(options.restart), take=frozenset(options.take))
     with connect(settings.stack.cluster) as api:
         with progress("reading the server"):
@@ -87,6 +93,29 @@ def run(options: argparse.Namespace) -> int:
     restarted = [proof.ref.name for proof in adoption.proofs if proof.restarts]
     how_so = f"restarts {', '.join(restarted)}" if restarted else "adopts without a restart"
     print(f"next:    pulumi preview   ({how_so}; look at `git diff` and commit what was written)")
+    return 0
+
+
+def _record_nginx(options: argparse.Namespace, settings: Settings) -> int:
+    """Record what nginx's sites inherit; the cluster is not asked."""
+    from config import load
+    from config.stack_file import replace_files
+    from flowmaster.adopt import nginx_record
+
+    with progress("reading nginx's configuration"):
+        recorded = nginx_record.read(settings)
+    if nginx_record.is_same(settings, recorded):
+        print("nothing to do: what the sites inherit is as recorded")
+        return 0
+    path = load.stack_path(options.stack)
+    original = path.read_text(encoding="utf-8")
+    text = nginx_record.written(original, recorded)
+    print(nginx_record.diff(original, text, path))
+    if options.dry_run:
+        print("\nnothing was written (--dry-run)")
+        return 0
+    replace_files({path: text})
+    print(f"\nwritten: {path}\nnext:    look at `git diff` and commit what was written")
     return 0
 
 

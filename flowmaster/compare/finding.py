@@ -133,7 +133,8 @@ ENDING = "ending"
 """Condition: the object is being deleted."""
 
 LEFT = "left"
-"""Condition: what differs is made by a controller, such as a pod. `up` does not write it, whatever a rule says."""
+"""Condition: `up` does not write what differs, whatever a rule says: a controller makes it, such as a pod, or it stands
+in a file of nginx that is not a declared site's."""
 
 
 def consequence(finding: Finding, declared: str = "") -> str:

@@ -101,6 +101,10 @@ class Source(Protocol):
     def coverage(self) -> Coverage:
         """Return what the findings rest on, once these were asked for."""
 
+    @property
+    def notes(self) -> list[str]:
+        """What there is to say besides, once `findings` has been called."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -191,7 +195,10 @@ def build_report(
         taken=now,
         seconds=0.0,
         declared=len(declared) + sum(source.declared for source in options.sources),
-        notes=traffic.on_ports(live, frozenset().union(*(source.ports for source in options.sources))),
+        notes=[
+            *traffic.on_ports(live, frozenset().union(*(source.ports for source in options.sources))),
+            *(note for source in options.sources for note in source.notes),
+        ],
         coverage=sum((source.coverage() for source in options.sources), covered),
     )
 

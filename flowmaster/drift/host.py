@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from config.reverse_proxy import served
 from config.settings import Settings
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.reader import LiveState, find_pods
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from flowmaster.host.nginx import HostState
 
 Json = dict[str, Any]
+_UNRECORDED = "what nginx's sites inherit from other files (`flowmaster adopt --nginx` records it)"
 
 
 @dataclass
@@ -39,6 +41,8 @@ class HostSource:
     _reading_projects: Future[Mapping[str, Json]] | None = None
     asks: bool = True
     """Whether the ports of sites are asked who answers there."""
+    notes: list[str] = field(default_factory=list)
+    """What there is to say besides the findings."""
 
     @property
     def declared(self) -> int:
@@ -91,6 +95,7 @@ class HostSource:
 
     def findings(self, live: LiveState, applied: Applied) -> list[Finding]:
         """Return the differences on the host; a single unknown finding if it could not be read."""
+        from flowmaster.drift import effective_nginx
         from flowmaster.drift.nginx import Comparison, findings
 
         proxy = self.settings.stack.reverse_proxy
@@ -110,7 +115,9 @@ class HostSource:
             unread=bool(live.unreachable) or "Service" in live.unread,
             applied=applied.sites,
             masker=masker,
+            projects=frozenset(project.transfer.site for project in self.projects.values()),
         )
+        self.notes += effective_nginx.notes(comparison)
         of_nginx = findings(comparison)
         return found + of_nginx + self._of_ports(host, live, of_nginx)
 
@@ -122,7 +129,8 @@ class HostSource:
 
         whole = {finding.object.name for finding in others if finding.object.kind == "NginxSite" and not finding.path}
         pods = find_pods(live, *ports.strangers(host))
-        return ports.findings(self._ports(host, pods), whole)
+        told = {finding.path for finding in others if finding.object.kind == "Nginx"}
+        return [finding for finding in ports.findings(self._ports(host, pods), whole) if finding.path not in told]
 
     def _ports(self, host: HostState, pods: Mapping[str, str] = MappingProxyType({})) -> Ports:
         from flowmaster.drift import ports
@@ -139,7 +147,8 @@ class HostSource:
         except HostError:
             return Coverage(not_looked_at=("the host (it could not be read)",))
         proxy = self.settings.stack.reverse_proxy
-        read = Coverage(sites=len(proxy.sites) if proxy else 0, projects=len(self.projects))
+        unrecorded = (_UNRECORDED,) if proxy is not None and proxy.recorded is None else ()
+        read = Coverage(sites=len(proxy.sites) if proxy else 0, projects=len(self.projects), not_looked_at=unrecorded)
         if not self.asks:
             return read + Coverage(not_looked_at=("ports (--fast)",) if proxy else ())
         return read + ports.coverage(self._ports(host))
@@ -196,9 +205,11 @@ def _read(settings: Settings, further: list[str], containers: bool, ask: bool) -
 
     proxy = settings.stack.reverse_proxy
     sites = [*(proxy.sites if proxy else ()), *further]
-    ports = sorted({site.listen for site in proxy.sites.values()}) if proxy else []
+    ports = sorted({port for site in proxy.sites.values() for port, _ in served(site)}) if proxy else []
+    recorded = proxy.recorded.files if proxy and proxy.recorded else {}
     asked = places(declared_texts(proxy)) if ask else []
-    return nginx.read(access(settings.stack.host), sites, ports, containers=containers, places=asked)
+    server = access(settings.stack.host)
+    return nginx.read(server, sites, ports, containers=containers, places=asked, recorded=recorded)
 
 
 def unreadable(settings: Settings, err: HostError) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from config.reverse_proxy import Location, ReverseProxy, Site, served
@@ -12,8 +13,9 @@ from config.rules import RELOAD
 from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import ABSENT, Change, Finding, FindingClass, ObjectRef
 from flowmaster.compare.three_way import Difference, compare
-from flowmaster.host import nginx_credentials, nginx_tree, server_match
-from flowmaster.host.nginx import AVAILABLE, ENABLED, File, HostState
+from flowmaster.drift import effective_nginx
+from flowmaster.host import effective_config, nginx_credentials, nginx_tree, server_match
+from flowmaster.host.nginx import ENABLED, File, HostState
 from flowmaster.render.nginx import site_text
 
 NGINX = ObjectRef("Nginx", "", "nginx")
@@ -35,6 +37,14 @@ class Comparison:
     applied: Mapping[str, str] = field(default_factory=dict)
     """Last applied text of each site."""
     masker: Masker = field(default_factory=Masker)
+    projects: frozenset[str] = frozenset()
+    """Further sites of this project: those of compose projects."""
+
+    @cached_property
+    def effective(self) -> effective_config.Configuration:
+        """What nginx loads, by the files as they are."""
+        texts = {path: file.content for path, file in self.host.files.items()}
+        return effective_config.load(texts, self.host.configuration)
 
 
 def reference(site: str) -> ObjectRef:
@@ -53,6 +63,7 @@ def findings(comparison: Comparison) -> list[Finding]:
         *found,
         *_nginx_findings(comparison, {finding.object.name for finding in found}),
         *_foreign_sites(comparison),
+        *effective_nginx.findings(comparison),
     ]
 
 
@@ -157,6 +168,7 @@ def finding_of(
         found.change,
         live=live,
         declared=declared,
+        manager=file.manager,
         when=file.changed,
         note=note,
         secret=hidden or hidden_live,
@@ -178,7 +190,7 @@ def _revision(value: Any) -> str:
 def _nginx_findings(comparison: Comparison, differing: set[str]) -> Iterator[Finding]:
     """Yield findings about nginx itself, without the consequences of files that differ."""
     nginx, own = comparison.host.nginx, {f"{ENABLED}/{name}" for name in comparison.proxy.sites}
-    if not nginx.running:
+    if not nginx.running and not effective_nginx.replaced(comparison.host):
         note = "; ".join(f"port {port} is taken by {who}" for port, who in nginx.taken.items())
         yield Finding(
             FindingClass.DRIFT, NGINX, "state", live="stopped", declared="running", note=note or "nothing is served"
@@ -221,43 +233,60 @@ def _first_error(words: str) -> str:
 def _foreign_sites(comparison: Comparison) -> Iterator[Finding]:
     """Yield foreign sites that nginx sends, or may send, requests of declared sites to."""
     own = {f"{ENABLED}/{name}": name for name in comparison.proxy.sites}
-    own_servers = [
-        server for path, name in own.items() for server in server_match.servers(path, declared_text(name, comparison))
-    ]
-    foreign = [
-        server for path, file in comparison.host.files.items() if path not in own for server in _servers(path, file)
-    ]
-    all_servers = sorted([*own_servers, *foreign], key=lambda server: server.file)
+    own_servers, all_servers = _loaded_servers(own, comparison)
+    foreign = [server for server in all_servers if server.file not in own]
     found = {
         taken.by.file: taken
         for taken in reversed(list(server_match.taken(own_servers, all_servers, comparison.host.addresses)))
     }
     wanted = {(str(port), name): site for site, entry in comparison.proxy.sites.items() for port, name in served(entry)}
+    order = {server.file: number for number, server in reversed(list(enumerate(all_servers)))}
     for path in sorted({server.file for server in foreign}):
         if path in found:
             live, note = _takeover_text(found[path], own)
         elif clashes := sorted(_clashes([server for server in foreign if server.file == path], wanted)):
             port, name, site = clashes[0]
             live = f"{path} serves {name or 'any name'} on port {port}, as {site} does"
-            first = min(path, f"{ENABLED}/{site}")
-            note = "nginx sends the requests to " + ("it" if first == path else f"{site}, which comes first")
+            before = order[path] < order.get(f"{ENABLED}/{site}", order[path])
+            note = "nginx sends the requests to " + ("it" if before else f"{site}, which comes first")
         else:
             continue
-        ref, when = reference(path.rpartition("/")[2]), comparison.host.files[path].changed
-        yield Finding(FindingClass.FOREIGN, ref, change=Change.ADDED, live=live, when=when, note=note)
+        ref, file = reference(path.rpartition("/")[2]), comparison.host.files[path]
+        yield Finding(
+            FindingClass.FOREIGN,
+            ref,
+            change=Change.ADDED,
+            live=live,
+            manager=file.manager,
+            when=file.changed,
+            note=note,
+        )
 
 
-def _servers(path: str, file: File) -> list[server_match.Server]:
-    if file.content is None or path.startswith(f"{AVAILABLE}/"):
-        return []
-    try:
-        return server_match.servers(path, file.content)
-    except nginx_tree.SyntaxProblem:
-        return []
+def _loaded_servers(
+    own: Mapping[str, str], comparison: Comparison
+) -> tuple[list[server_match.Server], list[server_match.Server]]:
+    """The declared servers of sites that nginx loads, or will once they are written, and all servers in their order."""
+    declared = {path: server_match.servers(path, declared_text(name, comparison)) for path, name in own.items()}
+    same = effective_nginx.same_files(comparison.host, own)
+    everything: dict[str, list[server_match.Server]] = {}
+    for server in comparison.effective.servers:
+        path = same.get(server.match.file, server.match.file)
+        if path in own:
+            everything.setdefault(path, declared[path])
+        else:
+            everything.setdefault(path, []).append(server.match)
+    order = list(everything)
+    for path in sorted(path for path in own if path not in everything and path not in comparison.host.files):
+        after = [number for number, other in enumerate(order) if other.startswith(f"{ENABLED}/") and other > path]
+        order.insert(after[0] if after else len(order), path)
+        everything[path] = declared[path]
+    own_servers = [server for path in order if path in own for server in everything[path]]
+    return own_servers, [server for path in order for server in everything[path]]
 
 
 def _takeover_text(taken: server_match.Taken, own: Mapping[str, str]) -> tuple[str, str]:
-    site, path = own[taken.instead.file], taken.by.file
+    site, path = own[taken.instead.file], f"{taken.by.file}:{taken.by.line}"
     if taken.address:
         live = f"answers all requests to {taken.address}:{taken.port}"
         return live, f"in place of {site}: {path} listens on that address"

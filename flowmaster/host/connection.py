@@ -13,7 +13,8 @@ from flowmaster.host.errors import HostAccessError, HostError
 from flowmaster.host.ssh import BEGIN, Command, Ended, configured
 from flowmaster.host.ssh_errors import last_line, lost
 
-_REMOTE = ("common", "effective_config", "site_paths", "probe", "inspect", "backups", "change", "main")
+_READING = ("listeners", "writers", "inspect")
+_REMOTE = ("common", "effective_config", "site_paths", "probe", *_READING, "backups", "change", "main")
 _DOCKER = ("docker", "docker_journal", "docker_volumes", "docker_steps")
 """What is sent besides, or alone, for a request about compose projects."""
 _FEWER = {"docker_journal": ("docker_journal",), "docker_volumes": ("docker_journal", "docker_volumes")}
@@ -168,7 +169,7 @@ def modules(request: Mapping[str, Any]) -> tuple[str, ...]:
     if request.get("verb") == "read" and not {"run", "noted"} & set(request):
         # what is asked most often, and waited for: nothing is sent, compiled and imported there that it does not need
         ports = ("ports",) if request.get("asked") else ()
-        return ("common", "effective_config", "site_paths", *ports, "inspect", "main")
+        return ("common", "effective_config", "site_paths", *ports, *_READING, "main")
     if request.get("verb") == "ports":
         return ("common", "docker", "ports", "port_owners", "main")
     return ("common", "docker_journal", *_REMOTE[1:]) if "run" in request else _REMOTE

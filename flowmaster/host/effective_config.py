@@ -17,8 +17,6 @@ from typing import Any
 
 from flowmaster.host import nginx_credentials, nginx_tree, server_match
 
-MAIN = "/etc/nginx/nginx.conf"
-"""The file that nginx is started with, unless its command line names another one (`-c`)."""
 Entry = dict[str, Any]
 _GLOB = re.compile(r"[*?\[]")
 _LONGEST = 200
@@ -151,7 +149,7 @@ class Configuration:
         return (entry for entry in self.entries if entry["directive"] == "http" and "block" in entry)
 
 
-def load(files: Mapping[str, str | None], main: str = MAIN) -> Configuration:
+def load(files: Mapping[str, str | None], main: str) -> Configuration:
     """The configuration that begins with a file.
 
     :param files: the text of each file on the server that may be included; None where it could not be read.
@@ -159,6 +157,12 @@ def load(files: Mapping[str, str | None], main: str = MAIN) -> Configuration:
     reader = _Reader(files, main)
     entries = list(reader.file(main, "", ()))
     return Configuration(main, entries, reader.loads, reader.unparsed, reader.unread)
+
+
+def recorded_setting(key: str, value: str) -> Setting:
+    """A setting of which no more than key and value are known, since no file has it any more."""
+    name, _, word = key.partition("[")
+    return Setting(name, value, Place("", 0), word.removesuffix("]").split(" ")[-1] if name in _DEFINES else "")
 
 
 def fingerprint(text: str) -> str:

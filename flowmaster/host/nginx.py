@@ -15,6 +15,8 @@ from flowmaster.host.ports import Answer, Place, asked
 if TYPE_CHECKING:
     from flowmaster.render.nginx import Check
 
+MAIN = "/etc/nginx/nginx.conf"
+"""The file that nginx is started with, unless its command line names another one (`-c`)."""
 ENABLED = "/etc/nginx/sites-enabled"
 AVAILABLE = "/etc/nginx/sites-available"
 
@@ -35,6 +37,30 @@ class File:
     """Time of the last change of its content."""
     touched: datetime | None = None
     """When anything of it was changed last: content, mode, owner or name."""
+    writer: str = ""
+    """Who ran sudo on it when its content was changed last, if the server's log tells."""
+
+    @property
+    def manager(self) -> str | None:
+        """Who changed it, as far as that is known."""
+        if self.writer:
+            return f"{self.writer} (sudo)"
+        return f"{self.owner} (owner)" if self.owner not in ("", "root") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process on the server: nginx's master, or whoever listens in its place."""
+
+    pid: int
+    name: str
+    program: str = ""
+    """Its file; ends with ` (deleted)` where that was removed or replaced since the process was started."""
+    arguments: Sequence[str] = ()
+    inside: bool = False
+    """It has another file system than the server: a container's."""
+    login: str = ""
+    """Who had logged in to start it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +87,15 @@ class Nginx:
     words: str = ""
     newer: tuple[str, ...] = ()
     since: datetime | None = None
-    taken: Mapping[str, str] = field(default_factory=dict)
+    process: Process | None = None
+    """Its master."""
+    holders: Mapping[str, Process] = field(default_factory=dict)
+    """By port, who listens on it where that is not this nginx."""
+
+    @property
+    def taken(self) -> Mapping[str, str]:
+        """By port, the name of whoever listens on it where that is not this nginx."""
+        return {port: process.name for port, process in self.holders.items()}
 
 
 @dataclass(frozen=True)
@@ -82,6 +116,8 @@ class HostState:
     """Who takes connections to the places where declared sites listen, if that was asked."""
     not_outside: str = ""
     """Why these were asked on the server itself alone."""
+    configuration: str = MAIN
+    """The file with which the configuration begins that is served."""
 
     def site(self, name: str) -> File | None:
         """The file of an enabled site."""
@@ -118,12 +154,15 @@ def read(
     *,
     containers: bool = False,
     places: Sequence[Place] = (),
+    recorded: Mapping[str, str] = {},
 ) -> HostState:
     """Everything that is to be known of the server: one connection, one request. `places` are asked who answers there.
 
+    :param recorded: the beginning of the hash of files as they were recorded, by path.
     :raises flowmaster.host.errors.HostError: where it cannot be read.
     """
     request = {"verb": "read", "sites": list(sites), "ports": list(ports), "containers": containers}
+    request["recorded"] = dict(recorded)
     policy.check_request(request)
     if not places:
         return _state(server.address, ask(server, request))
@@ -189,14 +228,16 @@ def _state(address: str, facts: Mapping[str, Any]) -> HostState:
         words=test["words"],
         newer=tuple(about.get("newer", ())),
         since=_time(about.get("since")),
-        taken=about.get("taken", {}),
+        process=Process(**about["process"]) if "process" in about else None,
+        holders={port: Process(**entry) for port, entry in about.get("holders", {}).items()},
     )
     problem = containers if isinstance(containers, str) else ""
     return HostState(
         address=address,
         hostname=facts["hostname"],
         nginx=nginx,
-        files={path: _file(path, entry) for path, entry in facts["files"].items()},
+        files={path: _file(path, entry, facts.get("writers", {})) for path, entry in facts["files"].items()},
+        configuration=facts.get("configuration", MAIN),
         containers=() if problem else tuple(Container(**entry) for entry in containers),
         containers_problem=problem,
         addresses=facts.get("addresses", ()),
@@ -204,7 +245,7 @@ def _state(address: str, facts: Mapping[str, Any]) -> HostState:
     )
 
 
-def _file(path: str, facts: Mapping[str, Any]) -> File:
+def _file(path: str, facts: Mapping[str, Any], writers: Mapping[str, str]) -> File:
     return File(
         path=path,
         kind=facts["kind"],
@@ -216,6 +257,7 @@ def _file(path: str, facts: Mapping[str, Any]) -> File:
         target=facts.get("target"),
         changed=_time(facts.get("mtime")),
         touched=_time(facts.get("ctime")),
+        writer=writers.get(path, ""),
     )
 
 

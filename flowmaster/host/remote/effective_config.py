@@ -10,10 +10,12 @@ import re
 import stat
 from typing import Iterator  # noqa: UP035  the server's Python may be an older one
 
-from flowmaster.host.remote.common import CONFIG, LARGEST, RUN, regular, run, serving
+from flowmaster.host.remote.common import CONFIG, LARGEST, RUN, master, regular, run, serving
 
 LOADED = RUN + "/nginx-loaded.json"
 """What nginx was running when it was last reloaded here: hashes by file, and which generation of workers."""
+PREFIX = "/usr/share/nginx"
+"""Where relative paths of nginx's command line begin, on Debian and Ubuntu."""
 _CLOCK_SLACK = 0.03
 """Seconds: the kernel counts the start of a process in hundredths since it booted itself."""
 _WORDS = re.compile(r"""\#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[;{}]|(?:\\.|\$\{[^}]*\}|[^\s;{}])+""", re.DOTALL)
@@ -37,14 +39,38 @@ def includes(text: str) -> Iterator[str]:
         words = []
 
 
-def config_files() -> list[str]:
-    """The files of nginx's configuration, included ones at any depth, in the order in which nginx reads them."""
+def started_with(pid: int) -> list[str]:
+    """The command line of a process; that of nginx's master, whose title is made of it, without the title."""
+    try:
+        with open(f"/proc/{pid}/cmdline") as stream:
+            words = stream.read().replace("\0", " ").split()
+    except OSError:
+        return []
+    return words[3:] if words[:3] == ["nginx:", "master", "process"] else words
+
+
+def main_file(pid: int | None) -> str:
+    """The file with which the configuration of a running nginx begins: `-c` of its command line, else the usual one."""
+    words = started_with(pid) if pid is not None else []
+    options = {"-c": "", "-p": PREFIX}
+    for word, after in zip(words, [*words[1:], ""]):  # noqa: B905  Python 3.8 has no `strict`
+        if word[:2] in options:
+            options[word[:2]] = word[2:] or after
+    return os.path.normpath(os.path.join(options["-p"], options["-c"])) if options["-c"] else CONFIG + "/nginx.conf"
+
+
+def config_files(main: str = "") -> list[str]:
+    """The files of nginx's configuration, included ones at any depth, in the order in which nginx reads them.
+
+    The configuration of the nginx that runs, unless it is said with which file it begins.
+    """
     found: dict[str, None] = {}
-    _follow(CONFIG + "/nginx.conf", found)
+    main = main or main_file(master())
+    _follow(main, os.path.dirname(main), found)
     return list(found)
 
 
-def _follow(path: str, found: dict[str, None]) -> None:
+def _follow(path: str, folder: str, found: dict[str, None]) -> None:
     if path in found:
         return
     found[path] = None
@@ -53,9 +79,9 @@ def _follow(path: str, found: dict[str, None]) -> None:
     except OSError:
         return
     for pattern in includes(text):
-        whole = os.path.normpath(os.path.join(CONFIG, pattern))
+        whole = os.path.normpath(os.path.join(folder, pattern))
         for name in sorted(glob.glob(whole)):
-            _follow(name, found)
+            _follow(name, folder, found)
 
 
 def hashes(paths: list[str]) -> dict[str, str]:
@@ -79,7 +105,8 @@ def tested(paths: list[str], *options: str) -> tuple[int, str]:
             continue
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             return 1, f"{path} is no regular file: nginx would wait for somebody to write to it"
-    code, words = run(["nginx", "-t", *options])
+    other = ["-c", paths[0]] if paths and paths[0] != CONFIG + "/nginx.conf" else []
+    code, words = run(["nginx", "-t", *options, *other])
     return code, plain(words)
 
 

@@ -12,28 +12,37 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from flowmaster.host.remote.common import AVAILABLE, CONFIG, ENABLED, Json, file_facts, master, run, serving
-from flowmaster.host.remote.effective_config import config_files, newer, tested
+from flowmaster.host.remote.common import AVAILABLE, CONFIG, ENABLED, Json, file_facts, master, serving
+from flowmaster.host.remote.effective_config import config_files, main_file, newer, tested
+from flowmaster.host.remote.listeners import holders, process
 from flowmaster.host.remote.site_paths import Place
+from flowmaster.host.remote.writers import writers
 
 DOCKER_SOCKET = "/var/run/docker.sock"
 
 
 def read(request: Json) -> Json:
     """The facts. `sites` are the names of the sites asked about; `containers` asks Docker for what it runs, `asked` who
-    takes connections to these listening places (:mod:`flowmaster.host.remote.ports`)."""
-    paths = config_files()
+    takes connections to these listening places (:mod:`flowmaster.host.remote.ports`).
+
+    `recorded` has the beginning of the hash of files as they were recorded: nobody is looked for who changed them.
+    """
+    pid = master()
+    held = holders(request.get("ports", []), pid)
+    paths = config_files(_main(pid, held))
     with ThreadPoolExecutor(4) as pool:
         # these wait for others, so they run beside the rest
         testing = pool.submit(tested, paths)
         asking = pool.submit(_ask_ports, request) if request.get("asked") else None
         containers = pool.submit(_containers) if request.get("containers") else None
-        facts = {"time": time.time(), "hostname": socket.gethostname(), "files": _files(paths, request["sites"])}
+        facts: Json = {"time": time.time(), "hostname": socket.gethostname(), "files": _files(paths, request["sites"])}
         problems = {name: Place(name).problem for name in request["sites"]}
         facts["addresses"] = _addresses()
         facts["problems"] = {name: words for name, words in problems.items() if words}
         code, words = testing.result()
-        facts["nginx"] = _nginx(code, words, paths, request.get("ports", []))
+        facts["nginx"] = _nginx(code, words, paths, held)
+        facts["configuration"] = paths[0]
+        facts["writers"] = writers(facts["files"], request.get("recorded", {}))
         if containers is not None:
             facts["containers"] = containers.result()
         if asking is not None:
@@ -71,28 +80,24 @@ def _files(paths: list[str], sites: list[str]) -> Json:
     return {path: facts for path, facts in found.items() if facts is not None}
 
 
-def _nginx(code: int, words: str, paths: list[str], ports: list[int]) -> Json:
+def _main(pid: int | None, held: dict[str, Json]) -> str:
+    """The first file of the configuration that is served: that of another nginx where it holds a port of ours."""
+    for holder in held.values():
+        if holder["name"] == "nginx" and not holder["inside"]:
+            return main_file(holder["pid"])
+    return main_file(pid)
+
+
+def _nginx(code: int, words: str, paths: list[str], held: dict[str, Json]) -> Json:
     if code == 127 or not os.path.isdir(CONFIG):
         return {"installed": False}
     pid = master()
-    facts: Json = {"installed": True, "pid": pid, "test": {"ok": code == 0, "words": words}}
+    facts: Json = {"installed": True, "pid": pid, "test": {"ok": code == 0, "words": words}, "holders": held}
     if pid is not None:
+        facts["process"] = process(pid)
         facts["since"] = min(serving(pid).values(), default=None)
         facts["newer"] = newer(pid, paths)
-    else:
-        facts["taken"] = _taken(ports)
     return facts
-
-
-def _taken(ports: list[int]) -> dict[str, str]:
-    """Which of these ports somebody listens on while nginx does not run, and who."""
-    found = {}
-    for port in ports:
-        code, words = run(["ss", "-Hltnp", f"sport = :{port}"])
-        if code == 0 and words:
-            _, _, users = words.partition('users:(("')
-            found[str(port)] = users.partition('"')[0] or "another process"
-    return found
 
 
 class _Docker(http.client.HTTPConnection):

@@ -15,7 +15,7 @@ from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import Change, Finding, FindingClass, consequence
 from flowmaster.drift.nginx import Comparison, findings
 from flowmaster.host import nginx_credentials
-from flowmaster.host.nginx import AVAILABLE, ENABLED, File, HostState, Nginx
+from flowmaster.host.nginx import AVAILABLE, ENABLED, MAIN, File, HostState, Nginx, Process
 from flowmaster.render.nginx import site_text
 from flowmaster.report.values import line
 
@@ -26,6 +26,7 @@ ADDRESSES = {
 }
 PATH = f"{ENABLED}/flowmaster"
 NOW = datetime(2026, 2, 8, tzinfo=UTC)
+NGINX_CONF = "events { } http { include /etc/nginx/conf.d/*.conf; include /etc/nginx/sites-enabled/*; }"
 API = "server[80 _].location[/api/]"
 
 
@@ -36,7 +37,8 @@ def healthy(demo: Settings) -> Comparison:
     assert proxy is not None
     text = site_text(proxy.sites["flowmaster"], ADDRESSES)
     file = File(PATH, "file", "0644", "root", "root", text, "0" * 64, changed=NOW)
-    host = HostState("10.0.0.1", "demo", Nginx(installed=True, running=True), {PATH: file})
+    files = {MAIN: File(MAIN, "file", "0644", "root", "root", NGINX_CONF, changed=NOW), PATH: file}
+    host = HostState("10.0.0.1", "demo", Nginx(installed=True, running=True), files)
     return Comparison(proxy=proxy, host=host, addresses=ADDRESSES, applied={"flowmaster": text})
 
 
@@ -172,7 +174,7 @@ def test_an_upstream_whose_service_is_not_there(healthy: Comparison) -> None:
 
 
 def test_nginx_stopped(healthy: Comparison) -> None:
-    found = one(with_nginx(healthy, running=False, taken={"80": "lighttpd"}))
+    found = one(with_nginx(healthy, running=False, holders={"80": Process(7, "lighttpd")}))
     assert (found.cls, found.path, found.live, found.heals) == (FindingClass.DRIFT, "state", "stopped", True)
     assert found.note == "port 80 is taken by lighttpd"
 

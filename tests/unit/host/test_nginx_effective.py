@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flowmaster.host.effective_config import MAIN, Configuration, load
+from flowmaster.host.effective_config import Configuration, load
+from flowmaster.host.nginx import MAIN
 
 SITE = "/etc/nginx/sites-enabled/ours"
 CONF = """user www-data;
@@ -26,7 +27,7 @@ def config(http: str = "", **files: str | None) -> Configuration:
     for name, text in files.items():
         folder, _, rest = name.partition("__")
         texts[places.get(folder, "/etc/nginx/" + folder + "/{}").format(rest)] = text
-    return load(texts)
+    return load(texts, MAIN)
 
 
 def test_servers_come_in_the_order_of_includes_with_file_and_line() -> None:
@@ -43,14 +44,14 @@ def test_servers_come_in_the_order_of_includes_with_file_and_line() -> None:
 
 def test_a_site_that_no_include_reaches_is_not_loaded() -> None:
     text = (CONF % "").replace('include "/etc/nginx/sites-enabled/*";', "# include /etc/nginx/sites-enabled/*;")
-    found = load({MAIN: text, SITE: OURS, "/etc/nginx/mime.types": ""})
+    found = load({MAIN: text, SITE: OURS, "/etc/nginx/mime.types": ""}, MAIN)
     assert found.loaded(SITE) == []
     assert found.servers == []
 
 
 def test_a_site_that_is_included_within_a_server_is_not_loaded_as_one() -> None:
     text = "events { } http { server { include sites-enabled/ours; } }"
-    found = load({MAIN: text, SITE: "return 204;"})
+    found = load({MAIN: text, SITE: "return 204;"}, MAIN)
     assert found.loaded(SITE) == []
     assert [load.context for load in found.loads[SITE]] == ["server"]
 
@@ -84,7 +85,7 @@ def test_a_file_that_cannot_be_parsed_is_named_and_the_rest_is_there() -> None:
 
 def test_a_file_that_was_not_read_is_named() -> None:
     assert config(conf_d__x=None).unread == {"/etc/nginx/conf.d/x.conf": "http"}
-    assert load({}).unread == {MAIN: ""}
+    assert load({}, MAIN).unread == {MAIN: ""}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_the_outermost_level_counts() -> None:
 def test_what_a_server_inherits(http: str, server: str, inherited: bool) -> None:
     found = load({
         MAIN: f"http {{ {http} server {{ {server} }} }}", "/etc/nginx/snippets/s": "add_header C 1;",
-    })  # fmt: skip
+    }, MAIN)  # fmt: skip
     [setting] = found.settings.values()
     assert found.servers[0].inherits(setting) is inherited
 
@@ -153,7 +154,7 @@ def test_what_a_snippet_contributes_to_a_site() -> None:
     found = load({
         MAIN: "http { include sites-enabled/*; }", SITE: site,
         "/etc/nginx/snippets/a": "deny 10.0.0.2;\nif ($x) { return 403; }", "/etc/nginx/snippets/b": "limit_rate 1k;",
-    })  # fmt: skip
+    }, MAIN)  # fmt: skip
     contributed = found.included([SITE])
     assert {key: setting.value for key, (setting, _) in contributed.items()} == {
         "included[/etc/nginx/snippets/a].deny": "10.0.0.2",
