@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -18,18 +19,26 @@ from flowmaster.render.nginx import site_text
 DAYS_LEFT = 14
 """Days before its end from which on a certificate is reported."""
 _NGINX = ObjectRef("Nginx", "", "nginx")
+_RANGE = re.compile(r"(|.*:)(\d+)-(\d+)")
 _ENDS = "the certificate ends in"
-_FLAGS = frozenset({"ssl", "quic", "proxy_protocol"})
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """One `listen` of a server of a site. `name` is what is asked for by TLS; None where no handshake is made."""
+    """One `listen` of a server of a site."""
 
     site: str
     place: tuple[str, int]
     names: tuple[str, ...]
-    name: str | None = None
+    tls: bool = False
+    proxied: bool = False
+    """Whether what connects has to begin with the PROXY protocol."""
+
+    @property
+    def name(self) -> str | None:
+        """What is asked for by TLS, empty for no name at all; None where no handshake is made."""
+        hosts = sorted(filter(None, map(example, self.names)), key=lambda name: name.startswith("flowmaster-check"))
+        return next(iter(hosts), "") if self.tls and not self.proxied else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +85,24 @@ def listening(site: str, text: str) -> Iterator[Listening]:
         block = server["block"]
         lines = [d["args"] for d in block if d["directive"] == "listen"] or [["80"]]
         names = tuple(word.lower() for d in block if d["directive"] == "server_name" for word in d["args"])
-        hosts = sorted(filter(None, map(example, names)), key=lambda name: name.startswith("flowmaster-check"))
         for words in lines:
-            flags = _FLAGS & set(words[1:])
-            for at in server_match.listens([words]) if "quic" not in flags and at_port(words) else ():
-                name = next(iter(hosts), "") if flags == {"ssl"} else None
-                yield Listening(site, (at.address, int(at.port)), names, name)
+            flags = set(words[1:])
+            if "quic" in flags or words[0].startswith("unix:") or "$" in words[0]:
+                continue
+            for where in _each(words[0]):
+                for at in server_match.listens([[where]]):
+                    place = (at.address, int(at.port))
+                    yield Listening(site, place, names, "ssl" in flags, "proxy_protocol" in flags)
 
 
-def at_port(words: Sequence[str]) -> bool:
-    """Whether a `listen` has a port that is known before nginx reads it."""
-    return not words[0].startswith("unix:") and "$" not in words[0]
+def _each(where: str) -> Iterator[str]:
+    """What a `listen` names, port by port where it names a range of them."""
+    match = _RANGE.fullmatch(where)
+    if match is None:
+        yield where
+        return
+    for port in range(int(match[2]), int(match[3]) + 1):
+        yield f"{match[1]}{port}"
 
 
 def declared_texts(proxy: ReverseProxy | None) -> dict[str, str]:
@@ -98,14 +114,36 @@ def declared_texts(proxy: ReverseProxy | None) -> dict[str, str]:
 
 
 def places(texts: Mapping[str, str]) -> list[Place]:
-    """The places to ask of sites, given by name; of a text that cannot be read, none."""
-    found: dict[tuple[str, int], dict[str, None]] = {}
+    """The places to ask of sites, given by name.
+
+    Not asked is what takes the PROXY protocol and TLS: nginx logs an error of a connection without a byte.
+    """
+    return [
+        Place(*place, tuple(dict.fromkeys(entry.name for entry in entries if entry.name is not None)))
+        for place, entries in sorted(_by_place(texts).items())
+        if not _is_error(entries)
+    ]
+
+
+def left_out(texts: Mapping[str, str]) -> list[str]:
+    """What is not asked of sites, each with its reason."""
+    unread = [site for site, text in texts.items() if not _readable(site, text)]
+    errors = {place[1]: None for place, entries in sorted(_by_place(texts).items()) if _is_error(entries)}
+    found = [f"port {port} (nginx would log an error: proxy_protocol)" for port in errors]
+    return [*found, *(f"ports of {site} (none is found in its text)" for site in unread)]
+
+
+def _by_place(texts: Mapping[str, str]) -> dict[tuple[str, int], list[Listening]]:
+    found: dict[tuple[str, int], list[Listening]] = {}
     for site, text in texts.items():
         for entry in _readable(site, text):
-            names = found.setdefault(entry.place, {})
-            if entry.name is not None:
-                names[entry.name] = None
-    return [Place(address, port, tuple(names)) for (address, port), names in sorted(found.items())]
+            found.setdefault(entry.place, []).append(entry)
+    return found
+
+
+def _is_error(entries: Iterable[Listening]) -> bool:
+    # options of one place hold for all servers there
+    return any(entry.tls for entry in entries) and any(entry.proxied for entry in entries)
 
 
 def _readable(site: str, text: str | None) -> list[Listening]:
@@ -212,8 +250,9 @@ def coverage(ports: Ports) -> Coverage:
     """Return how many ports nginx answers, and how many certificates it presents."""
     well = {answer.place.port for answer in ports.host.answers if answer.well}
     presented = sum(served.certificate is not None for served in served_certificates(ports))
-    left = (f"ports from outside ({ports.host.not_outside})",) if ports.host.not_outside else ()
-    return Coverage(ports=len(well), certificates=presented, not_looked_at=left)
+    left = [f"ports from outside ({ports.host.not_outside})"] if ports.host.not_outside else []
+    left += left_out(ports.texts)
+    return Coverage(ports=len(well), certificates=presented, not_looked_at=tuple(left))
 
 
 def path(answer: Answer) -> str:

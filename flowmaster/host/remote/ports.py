@@ -16,9 +16,9 @@ from typing import Tuple  # noqa: UP035  the server's Python may be an older one
 
 from flowmaster.host.remote.common import Json, master, workers
 
-CONNECT_SECONDS = 1.0
+CONNECT_SECONDS = 2.0
 """How long a connection to an address of the server itself may take."""
-ACCEPT_SECONDS = 0.3
+ACCEPT_SECONDS = 1.0
 """How long one may wait in the kernel until a worker of nginx takes it."""
 HANDSHAKE_SECONDS = 3.0
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
@@ -115,14 +115,19 @@ def _own_ipv6() -> str:
 
 def _connect(probes: list[_Probe]) -> None:
     """Connect to all at once, and wait for those that do not answer at once."""
-    deadline, poll, pending = time.monotonic() + CONNECT_SECONDS, select.poll(), {}
+    poll, pending = select.poll(), {}
     for probe in probes:
         probe.begin()
         if probe.inside == "waiting" and probe.socket is not None:
             poll.register(probe.socket, select.POLLOUT)
             pending[probe.socket.fileno()] = probe
-    while pending and (left := deadline - time.monotonic()) > 0:
-        for descriptor, _ in poll.poll(left * 1000):
+    # names may have taken their time
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while pending:
+        ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        if not ready:
+            break
+        for descriptor, _ in ready:
             poll.unregister(descriptor)
             probe = pending.pop(descriptor)
             if probe.socket is not None:

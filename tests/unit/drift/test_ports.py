@@ -65,10 +65,18 @@ def test_what_is_asked_of_a_text() -> None:
     server { listen 443 ssl http2; listen 443 quic; server_name ~^a *.b.example c.example; }
     server { listen 443 ssl; server_name _; }
     server { server_name plain.example; }
+    server { listen 8443 ssl; server_name d.example; }
+    server { listen 8443 proxy_protocol; listen 90-92; }
+    server { listen 84 proxy_protocol; }
     """
-    assert ports.places({"a": text, "b": "server {"}) == [
-        Place("", 80),
-        Place("", 83),
+    texts = {"a": text, "b": "server {"}
+    assert ports.left_out(texts) == [
+        "port 83 (nginx would log an error: proxy_protocol)",
+        "port 8443 (nginx would log an error: proxy_protocol)",
+        "ports of b (none is found in its text)",
+    ]
+    assert ports.places(texts) == [
+        *(Place("", port) for port in (80, 84, 90, 91, 92)),
         Place("", 443, ("c.example", "")),
         Place("127.0.0.1", 81),
         Place("[::]", 82),
