@@ -42,6 +42,7 @@ from flowmaster.heal import takeover
 from flowmaster.heal.kept_fields import HEALED
 from flowmaster.heal.plan import Body, Plan, plan
 from flowmaster.render.objects import CLUSTER_SCOPED
+from flowmaster.report.summary import basis
 from flowmaster.report.values import line
 
 _PODS_OR_ADDRESS = frozenset({*health.WORKLOADS, "Service"})
@@ -79,12 +80,13 @@ class Server:
         pulumi.runtime.register_stack_transformation(self._transform)
 
     def report_findings(self) -> None:
-        """Log each finding as a warning of its resource, except pending changes, which Pulumi shows itself."""
+        """Log each finding as a warning of its resource, and what all rests on. Pulumi shows pending changes itself."""
         report_adoptions(self.adopted, self.report.findings, self.proofs, self._resources)
         for finding in self.report.findings:
             if finding.cls is FindingClass.PENDING and not self.plan.covers(finding):
                 continue
             pulumi.log.warn(line(finding, self.report.taken), self._resources.get(finding.object))
+        pulumi.log.info(basis(self.report))
 
     def _transform(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         ref = _reference(args)
