@@ -7,6 +7,7 @@ the properties.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
 import pulumi
@@ -86,6 +87,8 @@ def _made(props: Props) -> Props:
     from flowmaster.host.connection import Session
 
     name, content = props["site"], props["content"]
+    if props.get("encoded"):
+        content = b64decode(props["encoded"]).decode("utf-8", "surrogateescape")
     with Session(_Stack.access()) as server:
         found = nginx.read(server, [name]).site(name)
         live = found.content if found is not None else None
@@ -111,10 +114,15 @@ class NginxSite(Resource, module="flowmaster", name="NginxSite"):
         content: pulumi.Input[str],
         checks: list[Props],
         drift: list[str],
-        mode: str = "0644",
+        encoded: pulumi.Input[str] | None = None,
         provider: NginxSiteProvider | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """`drift` lists what an update heals on the server; it is empty without drift."""
-        props = {"site": name, "content": content, "checks": checks, "drift": drift, "mode": mode}
+        """`drift` lists what an update heals on the server; it is empty without drift.
+
+        `encoded` is the content in base64 where it has bytes that are no UTF-8; `content` then only shows it.
+        """
+        props = {"site": name, "content": content, "checks": checks, "drift": drift, "mode": "0644"}
+        if encoded is not None:
+            props["encoded"] = encoded
         super().__init__(provider or NginxSiteProvider(), name, props, opts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,13 +15,13 @@ from components.flowmaster import FlowMaster
 from components.nginx_check import nginx_check
 from components.nginx_site import NginxSite
 from config.errors import ConfigError, UserError
-from config.reverse_proxy import Site
+from config.reverse_proxy import Site, SiteTemplate
 from config.settings import Settings
 from flowmaster.cluster.rollout import wait_for
 from flowmaster.compare.finding import FindingClass
 from flowmaster.drift.engine import Report
 from flowmaster.drift.host import HostSource
-from flowmaster.host import policy
+from flowmaster.host import nginx_tree, policy
 from flowmaster.render import nginx
 from flowmaster.report.values import declared, on_server
 
@@ -33,7 +34,7 @@ class ReverseProxyArgs:
     """The sites, the addresses of the services behind them, and their drift."""
 
     stack: str
-    sites: Mapping[str, Site]
+    sites: Mapping[str, Site | SiteTemplate]
     addresses: Mapping[str, pulumi.Input[str]]
     """``CLUSTERIP:PORT`` by service."""
     asleep: frozenset[str] = frozenset()
@@ -50,7 +51,7 @@ class ReverseProxy(Component):
     def __init__(self, name: str, args: ReverseProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         for file, entry in args.sites.items():
             # checked before addresses are known, so that a preview refuses what an update would
-            policy.check_site(file, nginx.site_text(entry, dict.fromkeys(services(entry), _SOME_ADDRESS)))
+            policy.check_site(file, nginx.site_text(entry, dict.fromkeys(nginx.services(entry), _SOME_ADDRESS)))
         super().__init__(name, opts)
         self.sites = {site: self._site(site, entry, args) for site, entry in args.sites.items()}
         if self.sites:
@@ -63,16 +64,27 @@ class ReverseProxy(Component):
         """The text of each site; resolves once the site is served."""
         return [site.content for site in self.sites.values()]
 
-    def _site(self, name: str, site: Site, args: ReverseProxyArgs) -> NginxSite:
-        needed = {s: args.addresses[s] for s in services(site)}
-        content = pulumi.Output.all(**needed).apply(lambda addresses: nginx.site_text(site, addresses))
-        asked = [asdict(check) for check in nginx.site_checks(site, args.asleep)]
-        return NginxSite(name, content=content, checks=asked, drift=list(args.drift.get(name, ())), opts=self.child())
+    def _site(self, name: str, site: Site | SiteTemplate, args: ReverseProxyArgs) -> NginxSite:
+        needed = {s: args.addresses[s] for s in nginx.services(site)}
+        text = pulumi.Output.all(**needed).apply(lambda addresses: nginx.site_text(site, addresses))
+        return NginxSite(
+            name,
+            content=text.apply(nginx_tree.readable),
+            encoded=text.apply(_encoded) if isinstance(site, SiteTemplate) and _encoded(site.text) else None,
+            checks=[asdict(check) for check in nginx.site_checks(site, args.asleep)],
+            drift=list(args.drift.get(name, ())),
+            opts=self.child(),
+        )
 
 
-def services(site: Site) -> list[str]:
-    """Return the services behind a site."""
-    return sorted({entry.service for entry in site.locations.values() if entry.service})
+def _encoded(text: str) -> str:
+    """Return a text with bytes that are no UTF-8, which no value of Pulumi can hold, in base64; else nothing."""
+    content = text.encode("utf-8", "surrogateescape")
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return b64encode(content).decode()
+    return ""
 
 
 def reverse_proxy(
@@ -92,7 +104,7 @@ def reverse_proxy(
     if proxy is None:
         return ReverseProxy("nginx", ReverseProxyArgs(stack=settings.name, sites={}, addresses={}))
     asleep = frozenset(name for name in settings.services if settings.release(name).replicas == 0)
-    routed = sorted({name for site in proxy.sites.values() for name in services(site)})
+    routed = sorted({name for site in proxy.sites.values() for name in nginx.services(site)})
     args = ReverseProxyArgs(
         stack=settings.name,
         sites=proxy.sites,

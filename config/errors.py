@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 MAX_LINES = 3
+_FORMS = ("(typed site)", "(site template)")
+"""What pydantic inserts into the path of a value that has one of several forms."""
 
 
 class UserError(Exception):
@@ -41,6 +43,7 @@ def from_validation(error: ValidationError, model: type[BaseModel], source: str)
     problems = error.errors(include_url=False)
     # A misspelt key causes two problems; the missing key is the less specific one.
     first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+    first = {**first, "loc": tuple(step for step in first["loc"] if step not in _FORMS)}
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     location = _dotted(first["loc"])
     nested = first.get("ctx", {}).get("error")

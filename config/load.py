@@ -19,6 +19,7 @@ from config.errors import ConfigError, closest, from_validation
 from config.objects import read_objects
 from config.read_yaml import read_yaml
 from config.settings import Settings
+from config.site_files import with_templates
 from config.stack import Stack
 
 PROJECT = "flowmaster"
@@ -50,7 +51,8 @@ def settings(stack_name: str, values: Mapping[str, Any], source: str, root: Path
     :raises ConfigError: where anything in them is not usable.
     """
     values = secrets_file.merged(values, secrets_file.beside(stack_path(stack_name, root)))
-    stack = validate(Stack, _tags_as_written(values, stack_path(stack_name, root)), source)
+    file = stack_path(stack_name, root)
+    stack = with_templates(validate(Stack, _tags_as_written(values, file), source), file.parent)
     path = catalogue_path(stack, root)
     catalogue = validate(Catalogue, read_yaml(path), path.name)
     objects = read_objects(path.parent / catalogue.objects) if catalogue.objects is not None else {}

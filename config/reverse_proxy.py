@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
+from config import site_template
 from config.base import Model
 from config.errors import ConfigError
 from config.types import Name, Port
@@ -16,6 +17,8 @@ Seconds = Annotated[int, Field(ge=1)]
 _SIZE = re.compile(r"\d+[kKmMgG]?")
 _WORD = re.compile(r"[^\s;{}\"'\\#]+")
 _ABSOLUTE = re.compile(r"/[^\s;{}\"'\\#]+")
+_SITE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_FILE = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)*")
 
 FORWARDED = {
     "Host": "$host",
@@ -50,6 +53,23 @@ def _directive(value: str) -> str:
     return value
 
 
+def _site_name(value: str) -> str:
+    if not _SITE_NAME.fullmatch(value):
+        raise ConfigError(
+            f"{value!r} is no name of a site's file", "letters, digits, '.', '_' and '-', such as shop.conf"
+        )
+    return value
+
+
+def _file(value: str) -> str:
+    if not _FILE.fullmatch(value):
+        raise ConfigError(
+            f"{value!r} is no file below the folder of the stack's file",
+            "a template lies beside the stack's file or in a folder there, such as nginx/shop.conf",
+        )
+    return value
+
+
 Size = Annotated[str, AfterValidator(_size)]
 """A size as nginx writes it."""
 Word = Annotated[str, AfterValidator(_word)]
@@ -58,6 +78,8 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 """A file on the server."""
 Directive = Annotated[str, AfterValidator(_directive)]
 """A whole directive of nginx, for what the model has no field for."""
+SiteName = Annotated[str, AfterValidator(_site_name)]
+"""The name of a file in sites-enabled."""
 
 
 class Location(Model):
@@ -144,6 +166,37 @@ class Site(Model):
         return sorted(self.locations.items(), key=lambda entry: (entry[1].order or 0, entry[0]))
 
 
+class SiteTemplate(Model):
+    """One file of nginx's sites-enabled as a template: its text, with placeholders for the addresses of Services."""
+
+    template: Annotated[str, AfterValidator(_file)]
+    """The template, relative to the folder of the stack's file."""
+    _text: str = PrivateAttr("")
+
+    @property
+    def text(self) -> str:
+        """What the template's file holds, once the settings were loaded."""
+        return self._text
+
+    def with_text(self, text: str) -> Self:
+        """Return a copy with the text of the template's file."""
+        copy = self.model_copy()
+        copy._text = text
+        return copy
+
+
+TYPED, TEMPLATE = "(typed site)", "(site template)"
+"""The two ways to declare a site, as pydantic names them in errors."""
+
+
+def _form(value: Any) -> str:
+    given = "template" in value if isinstance(value, Mapping) else isinstance(value, SiteTemplate)
+    return TEMPLATE if given else TYPED
+
+
+AnySite = Annotated[Annotated[Site, Tag(TYPED)] | Annotated[SiteTemplate, Tag(TEMPLATE)], Discriminator(_form)]
+
+
 class Recorded(Model):
     """What stood around the sites when somebody last looked at it and accepted it: the base for telling a change.
 
@@ -165,32 +218,48 @@ class Recorded(Model):
 class ReverseProxy(Model):
     """All sites of this project, by the name of their file."""
 
-    sites: Mapping[Name, Site]
+    sites: Mapping[SiteName, AnySite]
     recorded: Recorded | None = None
     """What the sites inherit, to tell a change of it; left out, that is not compared."""
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
-        owners: dict[tuple[int, str], str] = {}
         if not self.sites:
             raise ConfigError("reverseProxy has no sites", "", "name one, or leave reverseProxy out")
-        for file, site in self.sites.items():
-            for port, name in served(site):
-                taken = owners.setdefault((port, name), file)
-                if taken != file:
-                    raise ConfigError(
-                        f"sites {taken} and {file} both serve {name} on port {port}",
-                        "nginx would give all requests to one of them",
-                        "give them different serverNames",
-                    )
+        check_names(self.sites)
         return self
 
 
-def served(site: Site) -> list[tuple[int, str]]:
-    """The ports and names that a site answers for."""
+def check_names(sites: Mapping[str, Site | SiteTemplate]) -> None:
+    """Refuse two sites that answer for the same name on the same port.
+
+    :raises ConfigError: naming both.
+    """
+    owners: dict[tuple[int, str], str] = {}
+    for file, site in sites.items():
+        for port, name in served(site):
+            taken = owners.setdefault((port, name), file)
+            if taken != file:
+                raise ConfigError(
+                    f"sites {taken} and {file} both serve {name} on port {port}",
+                    "nginx would give all requests to one of them",
+                    "give them different serverNames",
+                )
+
+
+def served(site: Site | SiteTemplate) -> list[tuple[int, str]]:
+    """The ports and names that a site answers for; of a template those on all IPv4 addresses."""
+    if isinstance(site, SiteTemplate):
+        return site_template.served(site.text)
     ports = [site.listen] + ([site.tls.port] if site.tls else [])
     names = [*(site.server_names or ("",)), *(["_"] if site.default else [])]
     return [(port, name) for port in ports for name in dict.fromkeys(names)]
+
+
+def ports(site: Site | SiteTemplate) -> set[int]:
+    """The ports that a site listens on."""
+    own = {port for port, _ in served(site)}
+    return own | set(site_template.ports(site.text)) if isinstance(site, SiteTemplate) else own
 
 
 def example(name: str) -> str:

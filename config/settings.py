@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from config import site_template
 from config.catalogue import Catalogue, Conventions, Service
 from config.errors import ConfigError, closest
+from config.reverse_proxy import Site, SiteTemplate, check_names, ports
 from config.stack import Release, Stack
 
 SECRET_VARIABLE = "FLOWMASTER_SECRET_"  # noqa: S105  the prefix of a name, not a secret
@@ -133,19 +135,22 @@ class Settings:
 
     def _check_reverse_proxy(self) -> None:
         proxy = self.stack.reverse_proxy
-        for file, site in proxy.sites.items() if proxy else ():
+        if proxy is None:
+            return
+        check_names(proxy.sites)
+        known = [service for service, entry in self.services.items() if entry.port is not None]
+        for file, site in proxy.sites.items():
             where = f"reverseProxy.sites.{file}"
-            for path, location in site.locations.items():
-                name = location.service
-                if name is None or (name in self.services and self.services[name].port is not None):
-                    continue
-                known = [service for service, entry in self.services.items() if entry.port is not None]
-                raise ConfigError(
-                    f"{where}: location {path} leads to {name}, which is no service that listens{closest(name, known)}",
-                    "nginx would have nowhere to send its requests",
-                    "correct the name, or write upstream: HOST:PORT",
-                )
-            for port in (site.listen, *((site.tls.port,) if site.tls else ())):
+            for place, name in _targets(site):
+                if name not in known:
+                    raise ConfigError(
+                        f"{where}: {place} leads to {name}, which is no service that listens{closest(name, known)}",
+                        "nginx would have nowhere to send its requests",
+                        "correct the name, or write upstream: HOST:PORT"
+                        if isinstance(site, Site)
+                        else f"correct the name; services that listen: {', '.join(known)}",
+                    )
+            for port in sorted(ports(site)):
                 owner = self.stack.host.ports.get(port)
                 if owner not in (None, "nginx"):
                     raise ConfigError(
@@ -186,6 +191,17 @@ class Settings:
                         f"give {name} another nodePort; taken: {', '.join(map(str, sorted(owners)))}",
                     )
                 owners[port] = f"service {name}"
+
+
+def _targets(site: Site | SiteTemplate) -> Iterable[tuple[str, str]]:
+    """Yield where a site leads to services, and their names."""
+    if isinstance(site, SiteTemplate):
+        for placeholder in site_template.placeholders(site.text):
+            yield f"{site.template}, line {placeholder.line}", placeholder.service
+        return
+    for path, location in site.locations.items():
+        if location.service is not None:
+            yield f"location {path}", location.service
 
 
 def secret_variable(key: str) -> str:

@@ -25,6 +25,7 @@ from flowmaster.adopt.site_directives import (
 )
 from flowmaster.compare.three_way import Difference, compare
 from flowmaster.host import nginx_credentials, nginx_tree, server_match
+from flowmaster.host.directive_lines import line_of
 from flowmaster.host.nginx import ENABLED, HostState
 from flowmaster.render.nginx import site_text
 
@@ -147,7 +148,7 @@ def _prove(name: str, text: str, adopted: AdoptedSite, addresses: Mapping[str, s
     if differing:
         first = differing[0]
         raise SiteAdoptionError(
-            f"site {name}, line {_line(nginx_tree.parse(text), first)}: {_change(first)}",
+            f"site {name}, line {line_of(nginx_tree.parse(text), first.path)}: {_change(first)}",
             "what nginx serves would change",
             f"write it so on the server, reload nginx, {AGAIN}, or {LEAVE}",
         )
@@ -171,20 +172,3 @@ def _named(found: Difference, value: object) -> str:
         return f"the order in {above or 'the file'}"
     words = [last] if above not in _BLOCKS and not nginx_tree.HEADERS.search(above) else [above, last]
     return " ".join([*words, value] if isinstance(value, str) else words)
-
-
-def _line(directives: Iterable[Directive], found: Difference) -> int:
-    """The line of the directive where the difference is, or of the block around it."""
-    line, steps = 1, list(map(str, found.path))
-    while steps:
-        alike = [d for d in directives if d["directive"] == steps[0]]
-        exact = [d for d in alike if steps[1:] and nginx_tree.plain(steps[1]) in _keys(d)]
-        line = int((exact or alike or [{"line": line}])[0]["line"])
-        directives, steps = (exact[0].get("block", ()), steps[2:]) if exact else ((), [])
-    return line
-
-
-def _keys(directive: Directive) -> set[str]:
-    words = list(directive["args"])
-    key = nginx_tree.label(directive["directive"], words, directive.get("block", []))
-    return {key, *words[:1], *map(nginx_tree.header, words[:1])}

@@ -186,7 +186,7 @@ def _loading(comparison: Comparison) -> Iterator[Finding]:
 
 def _answers_instead(name: str, comparison: Comparison) -> str:
     """What users of a site get that is not loaded."""
-    port, host = served(comparison.proxy.sites[name])[0]
+    port, host = next(iter(served(comparison.proxy.sites[name])), (80, ""))
     asked = "flowmaster-check.invalid" if host in ("", "_") else host
     found = server_match.choose([server.match for server in comparison.effective.servers], "", str(port), asked)
     if found is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from config.reverse_proxy import served
+from config.reverse_proxy import ports as ports_of
 from config.settings import Settings
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.reader import LiveState, find_pods
@@ -43,6 +43,8 @@ class HostSource:
     """Whether the ports of sites are asked who answers there."""
     notes: list[str] = field(default_factory=list)
     """What there is to say besides the findings."""
+    _as_text: Sequence[str] = ()
+    """The sites that were not compared by directives, with why."""
 
     @property
     def declared(self) -> int:
@@ -54,8 +56,7 @@ class HostSource:
     def ports(self) -> frozenset[int]:
         """Ports on which sites are declared."""
         proxy = self.settings.stack.reverse_proxy
-        sites = list(proxy.sites.values()) if proxy else []
-        return frozenset({site.listen for site in sites} | {site.tls.port for site in sites if site.tls})
+        return frozenset(port for site in (proxy.sites.values() if proxy else ()) for port in ports_of(site))
 
     def project_states(self) -> Mapping[str, Json]:
         """Return the state of each compose project (:func:`flowmaster.host.docker.read_state`).
@@ -96,7 +97,7 @@ class HostSource:
     def findings(self, live: LiveState, applied: Applied) -> list[Finding]:
         """Return the differences on the host; a single unknown finding if it could not be read."""
         from flowmaster.drift import effective_nginx
-        from flowmaster.drift.nginx import Comparison, findings
+        from flowmaster.drift.nginx import Comparison, compared_as_text, findings
 
         proxy = self.settings.stack.reverse_proxy
         self.addresses = addresses(self.settings, live)
@@ -118,6 +119,7 @@ class HostSource:
             projects=frozenset(project.transfer.site for project in self.projects.values()),
         )
         self.notes += effective_nginx.notes(comparison)
+        self._as_text = compared_as_text(comparison)
         of_nginx = findings(comparison)
         return found + of_nginx + self._of_ports(host, live, of_nginx)
 
@@ -147,8 +149,8 @@ class HostSource:
         except HostError:
             return Coverage(not_looked_at=("the host (it could not be read)",))
         proxy = self.settings.stack.reverse_proxy
-        unrecorded = (_UNRECORDED,) if proxy is not None and proxy.recorded is None else ()
-        read = Coverage(sites=len(proxy.sites) if proxy else 0, projects=len(self.projects), not_looked_at=unrecorded)
+        left = [*([_UNRECORDED] if proxy is not None and proxy.recorded is None else []), *self._as_text]
+        read = Coverage(sites=len(proxy.sites) if proxy else 0, projects=len(self.projects), not_looked_at=tuple(left))
         if not self.asks:
             return read + Coverage(not_looked_at=("ports (--fast)",) if proxy else ())
         return read + ports.coverage(self._ports(host))
@@ -205,7 +207,7 @@ def _read(settings: Settings, further: list[str], containers: bool, ask: bool) -
 
     proxy = settings.stack.reverse_proxy
     sites = [*(proxy.sites if proxy else ()), *further]
-    ports = sorted({port for site in proxy.sites.values() for port, _ in served(site)}) if proxy else []
+    ports = sorted({port for site in proxy.sites.values() for port in ports_of(site)}) if proxy else []
     recorded = proxy.recorded.files if proxy and proxy.recorded else {}
     asked = places(declared_texts(proxy)) if ask else []
     server = access(settings.stack.host)

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from config.reverse_proxy import Location, ReverseProxy, Site, served
+from config.reverse_proxy import ReverseProxy, Site, SiteTemplate, served
 from config.rules import RELOAD
 from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import ABSENT, Change, Finding, FindingClass, ObjectRef
 from flowmaster.compare.three_way import Difference, compare
 from flowmaster.drift import effective_nginx
-from flowmaster.host import effective_config, nginx_credentials, nginx_tree, server_match
+from flowmaster.host import directive_lines, effective_config, nginx_credentials, nginx_tree, server_match
 from flowmaster.host.nginx import ENABLED, File, HostState
-from flowmaster.render.nginx import site_text
+from flowmaster.render.nginx import services, site_text
 
 NGINX = ObjectRef("Nginx", "", "nginx")
 MODE = "0644"
@@ -70,13 +70,22 @@ def findings(comparison: Comparison) -> list[Finding]:
 def declared_text(name: str, comparison: Comparison) -> str:
     """Render the desired site, with a placeholder for the address of a Service that does not exist."""
     site = comparison.proxy.sites[name]
-    services = {entry.service for entry in site.locations.values() if entry.service}
-    return site_text(site, {s: comparison.addresses.get(s, _NO_ADDRESS.format(s)) for s in services})
+    return site_text(site, {s: comparison.addresses.get(s, _NO_ADDRESS.format(s)) for s in services(site)})
 
 
-def _site(name: str, site: Site, comparison: Comparison) -> Iterator[Finding]:
+def compared_as_text(comparison: Comparison) -> list[str]:
+    """Return the sites that are compared as text, since what is declared cannot be read by directives, with why."""
+    found = []
+    for name in comparison.proxy.sites:
+        try:
+            nginx_tree.meaning(declared_text(name, comparison))
+        except nginx_tree.SyntaxProblem as err:
+            found.append(f"directives of the site {name}, which is compared as text ({err})")
+    return found
+
+
+def _site(name: str, site: Site | SiteTemplate, comparison: Comparison) -> Iterator[Finding]:
     file = comparison.host.site(name)
-    before = comparison.applied.get(name)
     if name in comparison.host.problems:
         yield _site_outside(name, file, comparison)
         return
@@ -87,21 +96,54 @@ def _site(name: str, site: Site, comparison: Comparison) -> Iterator[Finding]:
         text = f"{file.path} is not a readable file ({file.kind})"
         yield Finding(FindingClass.UNKNOWN, reference(name), change=Change.STATE, live=text)
         return
-    try:
-        live = nginx_tree.meaning(file.content)
-    except nginx_tree.SyntaxProblem as err:
-        yield Finding(
-            FindingClass.DRIFT, reference(name), "content", live=str(err), declared="a valid site", when=file.changed
-        )
-    else:
-        applied = nginx_tree.meaning(before) if before is not None else ABSENT
-        for difference in compare(nginx_tree.meaning(declared_text(name, comparison)), live, applied):
-            if not (comparison.unread and _unknown_address(difference)):
-                yield _difference(name, site, file, difference, comparison)
+    yield from _content(name, site, file, file.content, comparison)
     owner = f"{file.owner}:{file.group}"
     for path, found, desired in (("mode", file.mode, MODE), ("owner", owner, OWNER)):
         if found != desired:
             yield Finding(FindingClass.DRIFT, reference(name), path, live=found, declared=desired, when=file.touched)
+
+
+def _content(
+    name: str, site: Site | SiteTemplate, file: File, content: str, comparison: Comparison
+) -> Iterator[Finding]:
+    """Yield the differences of a site's text, by directives where what is declared can be read so."""
+    text, before = declared_text(name, comparison), comparison.applied.get(name)
+    try:
+        desired = nginx_tree.meaning(text)
+    except nginx_tree.SyntaxProblem as err:
+        if nginx_tree.readable(content) != nginx_tree.readable(text):
+            cls = FindingClass.PENDING if before == nginx_tree.readable(content) else FindingClass.DRIFT
+            note = f"compared as text: {err} in {_place(site, 1).rpartition(':')[0] or 'the site'}"
+            live = f"another text from line {_first_line(content, text)} on"
+            yield Finding(cls, reference(name), "content", live=live, declared="the site's text", when=file.changed,
+                          manager=file.manager, note=note)  # fmt: skip
+        return
+    try:
+        live_tree = nginx_tree.meaning(content)
+    except nginx_tree.SyntaxProblem as err:
+        yield Finding(
+            FindingClass.DRIFT, reference(name), "content", live=str(err), declared="a valid site", when=file.changed
+        )
+        return
+    try:
+        applied: Any = nginx_tree.meaning(before) if before is not None else ABSENT
+    except nginx_tree.SyntaxProblem:
+        applied = ABSENT
+    for difference in compare(desired, live_tree, applied):
+        if not (comparison.unread and _unknown_address(difference)):
+            yield _difference(name, site, file, difference, comparison)
+
+
+def _first_line(one: str, other: str) -> int:
+    """The first line in which two texts differ."""
+    lines, others = one.split("\n"), other.split("\n")
+    pairs = zip(lines, others, strict=False)
+    return next((number for number, pair in enumerate(pairs, 1) if pair[0] != pair[1]), min(len(lines), len(others)))
+
+
+def _place(site: Site | SiteTemplate, line: int) -> str:
+    """A line of a site's template; nothing for a site that has none."""
+    return f"{site.template}:{line}" if isinstance(site, SiteTemplate) else ""
 
 
 def _site_outside(name: str, file: File | None, comparison: Comparison) -> Finding:
@@ -135,24 +177,56 @@ def _missing(name: str, file: File | None, comparison: Comparison) -> Finding:
     )
 
 
-def _summary(site: Site) -> str:
+def _summary(site: Site | SiteTemplate) -> str:
+    if isinstance(site, SiteTemplate):
+        names = ", ".join(f"{name or 'any name'} on port {port}" for port, name in served(site))
+        return f"{site.template}: {names or 'no server'}"
     return f"{' '.join(site.server_names)} on port {site.listen}: {', '.join(site.locations)}"
 
 
-def _difference(name: str, site: Site, file: File, found: Difference, comparison: Comparison) -> Finding:
-    cls, note = found.cls or FindingClass.DRIFT, ""
-    if found.path[-1] == "proxy_pass" and isinstance(found.live, str):
-        address = found.live.partition("://")[2].partition("/")[0]
-        location = site.locations.get(str(found.path[-2]))
-        if location is not None and location.service and address not in _service_addresses(comparison, location):
-            # the Service was recreated: the server changed, not the program
-            cls = FindingClass.DRIFT
-            note = f"no Service has the address {address}; {location.service} " + (
-                f"has {comparison.addresses[location.service]}"
-                if location.service in comparison.addresses
-                else "does not exist"
-            )
+def _difference(name: str, site: Site | SiteTemplate, file: File, found: Difference, comparison: Comparison) -> Finding:
+    cls, note = found.cls or FindingClass.DRIFT, _place_of(name, site, found, comparison)
+    address = _passed_to(found)
+    service, port = _service_behind(site, found, comparison) if address else (None, None)
+    if service and address not in _service_addresses(comparison, port):
+        # the Service was recreated: the server changed, not the program
+        cls = FindingClass.DRIFT
+        has = comparison.addresses.get(service)
+        why = f"no Service has the address {address}; {service} {f'has {has}' if has else 'does not exist'}"
+        note = f"{why}; {note}" if note else why
     return finding_of(reference(name), found, file, comparison.masker, cls, note)
+
+
+def _place_of(name: str, site: Site | SiteTemplate, found: Difference, comparison: Comparison) -> str:
+    """The line of a site's template that a difference is about: that of the directive, or of the block around it."""
+    if not isinstance(site, SiteTemplate):
+        return ""
+    return _place(site, directive_lines.line_of(nginx_tree.parse(declared_text(name, comparison)), found.path))
+
+
+def _passed_to(found: Difference) -> str:
+    """The address that requests are passed to on the server, where a difference is about that."""
+    if not isinstance(found.live, str) or len(found.path) < 2:
+        return ""
+    if found.path[-1] == "proxy_pass":
+        return found.live.partition("://")[2].partition("/")[0]
+    return found.live.partition(" ")[0] if found.path[-1] == "server" else ""
+
+
+def _service_behind(
+    site: Site | SiteTemplate, found: Difference, comparison: Comparison
+) -> tuple[str | None, int | None]:
+    """The service that a declared directive passes requests to, and the port where that is not the service's own."""
+    if isinstance(site, Site):
+        location = site.locations.get(str(found.path[-2]))
+        return (location.service, location.port) if location is not None else (None, None)
+    declared = found.declared if isinstance(found.declared, str) else ""
+    host, _, port = declared.rpartition("://")[2].partition("/")[0].partition(" ")[0].partition(":")
+    for service in services(site):
+        address = comparison.addresses.get(service, _NO_ADDRESS.format(service))
+        if address.rpartition(":")[0] == host:
+            return service, int(port) if port.isdigit() and not address.endswith(f":{port}") else None
+    return None, None
 
 
 def finding_of(
@@ -176,10 +250,10 @@ def finding_of(
     )
 
 
-def _service_addresses(comparison: Comparison, location: Location) -> set[str]:
-    """Return the addresses of all Services, with the location's port if it has one."""
+def _service_addresses(comparison: Comparison, port: int | None) -> set[str]:
+    """Return the addresses of all Services, with this port if there is one."""
     addresses = comparison.addresses.values()
-    return {f"{a.partition(':')[0]}:{location.port}" if location.port else a for a in addresses}
+    return {f"{a.partition(':')[0]}:{port}" if port else a for a in addresses}
 
 
 def _revision(value: Any) -> str:
@@ -267,7 +341,7 @@ def _loaded_servers(
     own: Mapping[str, str], comparison: Comparison
 ) -> tuple[list[server_match.Server], list[server_match.Server]]:
     """The declared servers of sites that nginx loads, or will once they are written, and all servers in their order."""
-    declared = {path: server_match.servers(path, declared_text(name, comparison)) for path, name in own.items()}
+    declared = {path: _declared_servers(path, declared_text(name, comparison)) for path, name in own.items()}
     same = effective_nginx.same_files(comparison.host, own)
     everything: dict[str, list[server_match.Server]] = {}
     for server in comparison.effective.servers:
@@ -283,6 +357,13 @@ def _loaded_servers(
         everything[path] = declared[path]
     own_servers = [server for path in order if path in own for server in everything[path]]
     return own_servers, [server for path in order for server in everything[path]]
+
+
+def _declared_servers(path: str, text: str) -> list[server_match.Server]:
+    try:
+        return server_match.servers(path, text)
+    except nginx_tree.SyntaxProblem:
+        return []
 
 
 def _takeover_text(taken: server_match.Taken, own: Mapping[str, str]) -> tuple[str, str]:

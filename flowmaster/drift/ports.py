@@ -14,7 +14,7 @@ from flowmaster.host import nginx_tree, server_match
 from flowmaster.host.certificate import Certificate, CertificateError, read
 from flowmaster.host.nginx import HostState
 from flowmaster.host.ports import NGINX, Answer, Owners, Place
-from flowmaster.render.nginx import site_text
+from flowmaster.render.nginx import services, site_text
 
 DAYS_LEFT = 14
 """Days before its end from which on a certificate is reported."""
@@ -108,7 +108,7 @@ def _each(where: str) -> Iterator[str]:
 def declared_texts(proxy: ReverseProxy | None) -> dict[str, str]:
     """The declared sites, by name, with placeholders for the addresses of Services: where they listen is the same."""
     return {
-        name: site_text(site, {entry.service: "service:0" for entry in site.locations.values() if entry.service})
+        name: site_text(site, dict.fromkeys(services(site), "service:0"))
         for name, site in (proxy.sites.items() if proxy else ())
     }
 

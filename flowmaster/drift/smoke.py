@@ -56,8 +56,8 @@ def check_all(settings: Settings, api: Client, address: str) -> list[Result]:
     proxy = settings.stack.reverse_proxy
     if proxy is not None:
         for site in proxy.sites.values():
-            for check, location in nginx.location_checks(site):
-                tasks.append(partial(_check_nginx, location.service or check.path, check, address))
+            for check, services in nginx.location_checks(site):
+                tasks.append(partial(_check_nginx, next(iter(services), check.path), check, address))
     with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
         return [done.result() for done in [pool.submit(task) for task in tasks]]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from flowmaster.host.nginx_syntax import SyntaxProblem, build, parse
+from config.nginx_syntax import SyntaxProblem, build, parse
 
 __all__ = ["SyntaxProblem", "build", "parse"]
 

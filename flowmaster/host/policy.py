@@ -13,7 +13,7 @@ from flowmaster.host import site_policy
 from flowmaster.host.errors import PolicyError
 from flowmaster.host.site_policy import PLANE_NAME, PLANE_PATH, PLANE_PORTS
 
-WRITABLE = re.compile(r"/etc/nginx/(sites-enabled|sites-available)/[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+WRITABLE = re.compile(r"/etc/nginx/(sites-enabled|sites-available)/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 """Every file on the server that may be written: the sites, and nothing else."""
 SITE = "pulumi-python:dynamic/flowmaster:NginxSite"
 """The type of a site as a resource."""
@@ -38,7 +38,7 @@ def check_site(name: str, content: str | None) -> None:
     path = f"/etc/nginx/sites-enabled/{name}"
     if not WRITABLE.fullmatch(path):
         raise _refused(f"the file {path}", "only sites of nginx with plain names are written on the server")
-    if "plane" in name:
+    if "plane" in name.lower():
         raise _refused(f"the site {name}", "Plane's sites are its own")
     if content is not None:
         site_policy.check(name, content)

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
-from config.reverse_proxy import Location, Site, example
+from config import site_template
+from config.reverse_proxy import Location, Site, SiteTemplate, example
+from flowmaster.render import template_routes
+from flowmaster.render.template_routes import Check
+
+__all__ = ["Check"]
 
 HEAD = "# Written by `pulumi up` of FlowMaster; what is changed here by hand, the next update takes back.\n"
 _INDENT = "    "
 _WEBSOCKET = {"Upgrade": "$http_upgrade", "Connection": '"upgrade"'}
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A request, made on the server, that must be answered once the site is served."""
-
-    path: str
-    host: str
-    port: int
-    tls: bool = False
-
-
-def site_text(site: Site, addresses: Mapping[str, str]) -> str:
+def site_text(site: Site | SiteTemplate, addresses: Mapping[str, str]) -> str:
     """Render the file of a site.
 
     :param addresses: ``CLUSTERIP`` or ``CLUSTERIP:PORT`` by service, at least for the services behind the site.
     """
+    if isinstance(site, SiteTemplate):
+        return site_template.rendered(site.text, addresses)
     tls = site.tls
     blocks = []
     if tls and tls.redirect:
@@ -38,20 +34,44 @@ def site_text(site: Site, addresses: Mapping[str, str]) -> str:
     return HEAD + "\n".join("\n".join(["server {", *_indented(block), "}", ""]) for block in blocks)
 
 
-def site_checks(site: Site, asleep: Collection[str] = ()) -> list[Check]:
+def services(site: Site | SiteTemplate) -> list[str]:
+    """Return the services behind a site."""
+    if isinstance(site, SiteTemplate):
+        return sorted({placeholder.service for placeholder in site_template.placeholders(site.text)})
+    return sorted({entry.service for entry in site.locations.values() if entry.service})
+
+
+def paths(site: Site | SiteTemplate) -> list[tuple[str, str]]:
+    """Return the services that locations lead to, each with the location's path."""
+    if isinstance(site, SiteTemplate):
+        return [(name, route.path) for route in template_routes.routes(site.text) for name in route.services]
+    return [(entry.service, path) for path, entry in site.locations.items() if entry.service]
+
+
+def site_checks(site: Site | SiteTemplate, asleep: Collection[str] = ()) -> list[Check]:
     """Return a check for every location, except for services with 0 replicas (`asleep`)."""
-    return [check for check, location in location_checks(site) if location.service not in asleep]
+    return [check for check, services in location_checks(site) if not services or not set(services) <= set(asleep)]
 
 
-def location_checks(site: Site) -> list[tuple[Check, Location]]:
-    """Return a check for each location. Locations with a pattern have no path to request."""
+def location_checks(site: Site | SiteTemplate) -> list[tuple[Check, tuple[str, ...]]]:
+    """Return a check for each location, and the services behind it. Locations with a pattern have no path to request.
+
+    Of a template these are the locations that pass requests on, to whichever address; none where its text cannot be
+    read by directives.
+    """
+    if isinstance(site, SiteTemplate):
+        return [(route.check, route.services) for route in template_routes.routes(site.text) if route.check]
     # names without a wildcard come first
     names = sorted(filter(example, site.server_names), key=lambda name: "*" in name)
     host = example(names[0]) if names else "localhost"
     tls = site.tls is not None
     port = site.tls.port if site.tls else site.listen
     paths = {path.partition(" ")[2] or path: location for path, location in site.locations.items() if path[0] != "~"}
-    return [(Check(path, host, port, tls), location) for path, location in paths.items() if path.startswith("/")]
+    return [
+        (Check(path, host, port, tls), (location.service,) if location.service else ())
+        for path, location in paths.items()
+        if path.startswith("/")
+    ]
 
 
 def _listen(port: int, site: Site, how: str) -> list[str]:

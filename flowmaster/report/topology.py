@@ -10,6 +10,7 @@ from config.settings import Settings
 from flowmaster.compare.finding import Finding, FindingClass
 from flowmaster.drift.engine import Report
 from flowmaster.drift.overview import Line, Overview, ServiceRow
+from flowmaster.render import nginx
 from flowmaster.report import summary
 
 COLOURS: Mapping[FindingClass | None, str] = {
@@ -72,9 +73,8 @@ def _routed(settings: Settings) -> dict[str, str]:
     found: dict[str, str] = {}
     proxy = settings.stack.reverse_proxy
     for site in proxy.sites.values() if proxy else ():
-        for path, location in site.locations.items():
-            if location.service:
-                found.setdefault(location.service, path)
+        for service, path in nginx.paths(site):
+            found.setdefault(service, path)
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from contextlib import suppress
 
@@ -76,7 +77,8 @@ class Held:
 
     def _backups(self) -> list[str]:
         """The oldest first."""
-        return [f"{KEEP}/{name}" for name in sorted(os.listdir(KEEP)) if name.startswith(self.name + ".2")]
+        own = re.compile(re.escape(self.name) + r"\.\d{8}T\d{6}\.\d+")
+        return [f"{KEEP}/{name}" for name in sorted(os.listdir(KEEP)) if own.fullmatch(name)]
 
     def _tidy(self) -> None:
         seen: set[str] = set()

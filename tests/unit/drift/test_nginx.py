@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from config.reverse_proxy import ReverseProxy
+from config.reverse_proxy import ReverseProxy, Site
 from config.rules import apply_rules
 from config.settings import Settings
 from flowmaster.cluster.masking import Masker
@@ -334,6 +334,7 @@ def test_what_is_no_credential_is_shown(healthy: Comparison, directive: str) -> 
 def test_another_port_of_a_service_is_a_live_address(healthy: Comparison) -> None:
     """`port` of a location is not the port that the Service is known by."""
     site = healthy.proxy.sites["flowmaster"]
+    assert isinstance(site, Site)
     changed = site.locations["/"].model_copy(update={"port": 9100, "path": "/x"})
     sites = {"flowmaster": site.model_copy(update={"locations": {**site.locations, "/": changed}})}
     found = one(

@@ -11,8 +11,8 @@ from typing import Any
 import crossplane
 import pytest
 
+from config.nginx_syntax import SyntaxProblem, build, parse, quoted
 from flowmaster.host import nginx_credentials
-from flowmaster.host.nginx_syntax import SyntaxProblem, build, parse, quoted
 
 
 def words(text: str) -> list[list[str]]:
