@@ -13,10 +13,14 @@ from pathlib import Path
 
 from lab.twin.errors import TwinError
 from lab.twin.layout import Layout
+from lab.twin.patience import factor
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "demo"
 _SALT = "encryptionsalt:"
+_CLUSTER = "  flowmaster:cluster:\n"
+_LIMITS = {"requestTimeout": 10, "rolloutTimeout": 120}
+"""Seconds that are the defaults of `flowmaster:cluster`."""
 
 
 def variables(layout: Layout, environment: Mapping[str, str]) -> dict[str, str]:
@@ -27,9 +31,9 @@ def variables(layout: Layout, environment: Mapping[str, str]) -> dict[str, str]:
     folder = _folder(layout)
     folder.mkdir(parents=True, exist_ok=True)
     layout.pulumi.mkdir(parents=True, exist_ok=True)
-    _follow(ROOT / "config" / "catalogue.yaml", folder / "catalogue.yaml", "")
-    stack = folder / f"Pulumi.{STACK}.yaml"
-    _follow(ROOT / stack.name, stack, _salt(folder, environment))
+    catalogue, stack = Path("config/catalogue.yaml"), folder / f"Pulumi.{STACK}.yaml"
+    _follow((ROOT / catalogue).read_text(), folder / catalogue.name)
+    _follow(_settings(_salt(folder, environment)), stack)
     return {
         "PULUMI_STACK": STACK,
         "PULUMI_OPTION_CONFIG_FILE": str(stack),
@@ -66,16 +70,24 @@ def _salt(folder: Path, environment: Mapping[str, str]) -> str:
     return kept.read_text()
 
 
-def _follow(original: Path, copy: Path, extra: str) -> None:
-    """Make the copy anew where the original changed, unless somebody changed the copy.
+def _settings(salt: str) -> str:
+    """The stack's file with the twin's salt: the original's belongs to a passphrase that is not the twin's.
 
-    The salt of the original belongs to a passphrase that is not the twin's.
+    On a machine that is slower (FLOWMASTER_PATIENCE) with time limits that are as much longer.
     """
-    lines = original.read_text().splitlines(keepends=True)
-    wanted = "".join(line for line in lines if not line.startswith(_SALT))
+    lines = (ROOT / f"Pulumi.{STACK}.yaml").read_text().splitlines(keepends=True)
+    text = "".join(line for line in lines if not line.startswith(_SALT))
+    if (slower := factor()) > 1:
+        limits = "".join(f"    {name}: {int(seconds * slower)}\n" for name, seconds in _LIMITS.items())
+        text = text.replace(_CLUSTER, _CLUSTER + limits, 1)
+    return text + salt
+
+
+def _follow(original: str, copy: Path) -> None:
+    """Make the copy anew where the original changed, unless somebody changed the copy."""
     seed = copy.with_name(f"{copy.name}.seed")
     if copy.exists() and (not seed.exists() or copy.read_text() != seed.read_text()):
         return
-    if not copy.exists() or copy.read_text() != wanted + extra:
-        copy.write_text(wanted + extra)
-        seed.write_text(wanted + extra)
+    if not copy.exists() or copy.read_text() != original:
+        copy.write_text(original)
+        seed.write_text(original)

@@ -14,14 +14,22 @@ def patience(seconds: float) -> float:
 
     Raises TwinError where that variable holds no factor.
     """
+    return seconds * factor() * _crowd()
+
+
+def factor() -> float:
+    """FLOWMASTER_PATIENCE: how many times slower this machine is than one with two idle cores; 1 where it is not set.
+
+    Raises TwinError where that variable holds no factor.
+    """
     text = os.environ.get(VARIABLE) or "1"
     try:
-        factor = float(text)
+        found = float(text)
     except ValueError:
-        factor = 0.0
-    if not 0.1 <= factor <= 100:
+        found = 0.0
+    if not 0.1 <= found <= 100:
         raise TwinError(f"{VARIABLE} is {text!r}\nit must be a factor from 0.1 to 100: 4 waits four times as long")
-    return seconds * factor * _crowd()
+    return found
 
 
 def _crowd() -> float:

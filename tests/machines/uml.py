@@ -18,6 +18,7 @@ _GATEWAY = "10.9.0.1/24"
 _MAPS = Path("/proc/sys/vm/max_map_count")
 _MAPS_NEEDED = 1048576
 """Each page of a process there may be a mapping here."""
+_CPU = Path("/proc/cpuinfo")
 _BOOT_SECONDS = 600.0
 _NETWORK = f"""
 ip link set lo up
@@ -75,6 +76,23 @@ class Machine:
             self.kernel.kill()
 
 
+def _preload(shared: Path) -> list[str]:
+    """The variable that has the kernel run on a CPU with AMX (xstate.c); none on others.
+
+    It is compiled for this run: /machine is the shared folder there. Raises MachineError without gcc.
+    """
+    if "amx_tile" not in _CPU.read_text():
+        return []
+    if not shutil.which("gcc"):
+        raise MachineError(
+            "this CPU has AMX, for which a part is compiled, and gcc is missing\nbring it: apt-get install gcc"
+        )
+    source = Path(__file__).with_name("xstate.c")
+    words = ["gcc", "-O2", "-shared", "-fPIC", "-o", str(shared / "xstate.so"), str(source), "-ldl"]
+    subprocess.run(words, check=True)
+    return ["LD_PRELOAD=/machine/xstate.so"]
+
+
 def boot(root: Path, disk: Path, shared: Path, memory: str, say: Callable[[str], None]) -> Machine:
     """Boots a copy of the disk with the kernel that lies in the root folder. Raises MachineError where it stays down.
 
@@ -109,6 +127,7 @@ def boot(root: Path, disk: Path, shared: Path, memory: str, say: Callable[[str],
             "PATH=/usr/bin:/usr/sbin",
             "HOME=/tmp",
             "TMPDIR=/tmp",
+            *_preload(shared),
             "linux.uml",
             *words,
         ],
