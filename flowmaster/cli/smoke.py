@@ -57,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
 def _of_host(settings: Settings, reading: HostSource) -> list[Result]:
     """What the server itself says of its ports and certificates; that it was not asked, where it cannot be."""
     from flowmaster.drift import smoke
-    from flowmaster.drift.ports import Ports, declared_texts
+    from flowmaster.drift.listening import declared_texts
+    from flowmaster.drift.ports import Ports
     from flowmaster.host.errors import HostError
 
     try:

@@ -135,10 +135,10 @@ class HostSource:
         return [finding for finding in ports.findings(self._ports(host, pods), whole) if finding.path not in told]
 
     def _ports(self, host: HostState, pods: Mapping[str, str] = MappingProxyType({})) -> Ports:
-        from flowmaster.drift import ports
+        from flowmaster.drift.listening import declared_texts
+        from flowmaster.drift.ports import Ports
 
-        texts = ports.declared_texts(self.settings.stack.reverse_proxy)
-        return ports.Ports(host=host, texts=texts, pods=pods)
+        return Ports(host=host, texts=declared_texts(self.settings.stack.reverse_proxy), pods=pods)
 
     def coverage(self) -> Coverage:
         """Return what was read of the host."""
@@ -201,7 +201,7 @@ def _read_projects(settings: Settings, projects: Mapping[str, DesiredProject]) -
 
 
 def _read(settings: Settings, further: list[str], containers: bool, ask: bool) -> HostState:
-    from flowmaster.drift.ports import declared_texts, places
+    from flowmaster.drift.listening import declared_texts, places
     from flowmaster.host import nginx
     from flowmaster.host.access import access
 

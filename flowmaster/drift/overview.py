@@ -13,9 +13,10 @@ from flowmaster.cluster.errors import ApiError
 from flowmaster.cluster.field_managers import moment
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import Finding, FindingClass, ObjectRef
-from flowmaster.drift import ports
+from flowmaster.drift.certificates import days_left, served
 from flowmaster.drift.engine import Report
 from flowmaster.drift.health import by_workload
+from flowmaster.drift.listening import declared_texts
 from flowmaster.host.nginx import HostState
 
 Body = Mapping[str, Any]
@@ -163,7 +164,7 @@ def _of_host(settings: Settings, report: Report, inputs: Inputs) -> Iterable[Lin
     count = len(differing)
     differs = f"; {count} finding{'' if count == 1 else 's'}" if differing else ", as declared"
     yield Line("nginx", f"{state}; sites: {sites}{differs}", host.nginx.running and not differing)
-    if left := ports.days_left(ports.Ports(host=host, texts=ports.declared_texts(proxy), now=report.taken)):
+    if left := days_left(served(host.answers, declared_texts(proxy)), report.taken):
         words = ", ".join(f"{name}: {days}" for name, days, _ in left)
         yield Line("certificates", words, all(well for *_, well in left))
     projects = settings.stack.compose

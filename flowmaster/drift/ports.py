@@ -1,156 +1,19 @@
-"""Compares who answers on the ports of declared sites with nginx, and what certificates it presents. Pure."""
+"""Judges who answers on the ports of declared sites: this nginx, or something else. Pure."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from config.reverse_proxy import ReverseProxy, example
 from flowmaster.compare.finding import Change, Finding, FindingClass, ObjectRef
+from flowmaster.drift import certificates
 from flowmaster.drift.coverage import Coverage
-from flowmaster.host import nginx_tree, server_match
-from flowmaster.host.certificate import Certificate, CertificateError, read
+from flowmaster.drift.listening import left_out, readable
 from flowmaster.host.nginx import HostState
-from flowmaster.host.ports import NGINX, Answer, Owners, Place
-from flowmaster.render.nginx import services, site_text
+from flowmaster.host.ports import NGINX, Answer, Owners
 
-DAYS_LEFT = 14
-"""Days before its end from which on a certificate is reported."""
 _NGINX = ObjectRef("Nginx", "", "nginx")
-_RANGE = re.compile(r"(|.*:)(\d+)-(\d+)")
-_ENDS = "the certificate ends in"
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """One `listen` of a server of a site."""
-
-    site: str
-    place: tuple[str, int]
-    names: tuple[str, ...]
-    tls: bool = False
-    proxied: bool = False
-    """Whether what connects has to begin with the PROXY protocol."""
-
-    @property
-    def name(self) -> str | None:
-        """What is asked for by TLS, empty for no name at all; None where no handshake is made."""
-        hosts = sorted(filter(None, map(example, self.names)), key=lambda name: name.startswith("flowmaster-check"))
-        return next(iter(hosts), "") if self.tls and not self.proxied else None
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A certificate that nginx presents for a server of a site."""
-
-    listening: Listening
-    certificate: Certificate | None
-    problem: str = ""
-    """Why there is none."""
-
-    @property
-    def label(self) -> str:
-        """The name that it is for, as a person knows it."""
-        return self.listening.name or f"port {self.listening.place[1]}"
-
-    def flaw(self, now: datetime) -> str:
-        """What is wrong with it; empty if nothing is."""
-        if self.certificate is None:
-            return self.problem
-        days = self.certificate.days_left(now)
-        missing = [name for name in self.listening.names if (host := example(name)) and not self._covers(host)]
-        if self.certificate.ends <= now:
-            return f"the certificate ended on {self.certificate.ends:%Y-%m-%d}"
-        if self.certificate.begins > now:
-            return f"the certificate is not valid before {self.certificate.begins:%Y-%m-%d}"
-        if missing:
-            own = (*self.certificate.names, *self.certificate.addresses)
-            return f"the certificate is for {', '.join(own) or 'no name'}, not for {', '.join(missing)}"
-        return f"{_ENDS} {_days(days)}" if days < DAYS_LEFT else ""
-
-    def _covers(self, host: str) -> bool:
-        return self.certificate is not None and self.certificate.covers(host)
-
-
-def listening(site: str, text: str) -> Iterator[Listening]:
-    """Where the servers of a site's text listen for TCP connections.
-
-    :raises flowmaster.host.nginx_tree.SyntaxProblem: where it is no configuration of nginx.
-    """
-    for server in nginx_tree.every(nginx_tree.parse(text)):
-        if server["directive"] != "server" or "block" not in server:
-            continue
-        block = server["block"]
-        lines = [d["args"] for d in block if d["directive"] == "listen"] or [["80"]]
-        names = tuple(word.lower() for d in block if d["directive"] == "server_name" for word in d["args"])
-        for words in lines:
-            flags = set(words[1:])
-            if "quic" in flags or words[0].startswith("unix:") or "$" in words[0]:
-                continue
-            for where in _each(words[0]):
-                for at in server_match.listens([[where]]):
-                    place = (at.address, int(at.port))
-                    yield Listening(site, place, names, "ssl" in flags, "proxy_protocol" in flags)
-
-
-def _each(where: str) -> Iterator[str]:
-    """What a `listen` names, port by port where it names a range of them."""
-    match = _RANGE.fullmatch(where)
-    if match is None:
-        yield where
-        return
-    for port in range(int(match[2]), int(match[3]) + 1):
-        yield f"{match[1]}{port}"
-
-
-def declared_texts(proxy: ReverseProxy | None) -> dict[str, str]:
-    """The declared sites, by name, with placeholders for the addresses of Services: where they listen is the same."""
-    return {
-        name: site_text(site, dict.fromkeys(services(site), "service:0"))
-        for name, site in (proxy.sites.items() if proxy else ())
-    }
-
-
-def places(texts: Mapping[str, str]) -> list[Place]:
-    """The places to ask of sites, given by name.
-
-    Not asked is what takes the PROXY protocol and TLS: nginx logs an error of a connection without a byte.
-    """
-    return [
-        Place(*place, tuple(dict.fromkeys(entry.name for entry in entries if entry.name is not None)))
-        for place, entries in sorted(_by_place(texts).items())
-        if not _is_error(entries)
-    ]
-
-
-def left_out(texts: Mapping[str, str]) -> list[str]:
-    """What is not asked of sites, each with its reason."""
-    unread = [site for site, text in texts.items() if not _readable(site, text)]
-    errors = {place[1]: None for place, entries in sorted(_by_place(texts).items()) if _is_error(entries)}
-    found = [f"port {port} (nginx would log an error: proxy_protocol)" for port in errors]
-    return [*found, *(f"ports of {site} (none is found in its text)" for site in unread)]
-
-
-def _by_place(texts: Mapping[str, str]) -> dict[tuple[str, int], list[Listening]]:
-    found: dict[tuple[str, int], list[Listening]] = {}
-    for site, text in texts.items():
-        for entry in _readable(site, text):
-            found.setdefault(entry.place, []).append(entry)
-    return found
-
-
-def _is_error(entries: Iterable[Listening]) -> bool:
-    # options of one place hold for all servers there
-    return any(entry.tls for entry in entries) and any(entry.proxied for entry in entries)
-
-
-def _readable(site: str, text: str | None) -> list[Listening]:
-    try:
-        return list(listening(site, text)) if text else []
-    except (nginx_tree.SyntaxProblem, ValueError):
-        return []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +25,11 @@ class Ports:
     pods: Mapping[str, str] = field(default_factory=dict)
     """``NAMESPACE/NAME`` of pods, by address or uid."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def certificates(self) -> list[certificates.Served]:
+        """The certificates that nginx presents for them."""
+        return certificates.served(self.host.answers, self.texts)
 
 
 def findings(ports: Ports, explained: Iterable[str] = ()) -> list[Finding]:
@@ -182,7 +50,7 @@ def findings(ports: Ports, explained: Iterable[str] = ()) -> list[Finding]:
         serves = ports.host.nginx.running and place in loaded
         if place in sites and not answer.well and (serves or answer.inside in ("other", "elsewhere")):
             found.append(_port(answer, ports))
-    return found + [_certificate(served, ports.now) for served in served_certificates(ports) if served.flaw(ports.now)]
+    return found + certificates.findings(ports.certificates, ports.now)
 
 
 def strangers(host: HostState) -> tuple[set[str], set[str]]:
@@ -193,63 +61,13 @@ def strangers(host: HostState) -> tuple[set[str], set[str]]:
 
 
 def _places_of(site: str, text: str | None) -> set[tuple[str, int]]:
-    return {entry.place for entry in _readable(site, text)}
-
-
-def served_certificates(ports: Ports) -> list[Served]:
-    """The certificates that nginx presents for the declared sites."""
-    presented = {
-        (answer.place.address, answer.place.port, entry.name): entry
-        for answer in ports.host.answers
-        for entry in answer.certificates
-    }
-    found: dict[tuple[str, int, str], Served] = {}
-    for site, text in ports.texts.items():
-        for entry in _readable(site, text):
-            given = presented.get((*entry.place, entry.name or "")) if entry.name is not None else None
-            if given is None:
-                continue
-            key = (site, entry.place[1], entry.name or "")
-            try:
-                certificate, problem = read(given.der) if given.der else None, given.problem
-            except CertificateError as err:
-                certificate, problem = None, str(err)
-            words = "" if certificate else f"nginx presents no certificate: {problem or 'none was sent'}"
-            found.setdefault(key, Served(entry, certificate, words))
-    return list(found.values())
-
-
-def _certificate(served: Served, now: datetime) -> Finding:
-    entry = served.listening
-    first = entry.names[0] if entry.names else "_"
-    return Finding(
-        FindingClass.UNHEALTHY,
-        ObjectRef("NginxSite", "", entry.site),
-        f"server[{entry.place[1]} {first}].ssl_certificate",
-        Change.STATE,
-        live=served.flaw(now),
-        note="renew it, such as by `certbot renew`" if served.flaw(now).startswith(_ENDS) else "browsers refuse it",
-    )
-
-
-def _days(count: int) -> str:
-    return "less than a day" if count < 1 else f"{count} day{'' if count == 1 else 's'}"
-
-
-def days_left(ports: Ports) -> list[tuple[str, str, bool]]:
-    """Each certificate's name, the days that it has left or what is wrong with it, and whether it is in order."""
-    found = []
-    for served in served_certificates(ports):
-        flaw = served.flaw(ports.now)
-        left = _days(served.certificate.days_left(ports.now)) if served.certificate else ""
-        found.append((served.label, flaw.removeprefix("the certificate ") if flaw else f"{left} left", not flaw))
-    return found
+    return {entry.place for entry in readable(site, text)}
 
 
 def coverage(ports: Ports) -> Coverage:
     """Return how many ports nginx answers, and how many certificates it presents."""
     well = {answer.place.port for answer in ports.host.answers if answer.well}
-    presented = sum(served.certificate is not None for served in served_certificates(ports))
+    presented = sum(entry.certificate is not None for entry in ports.certificates)
     left = [f"ports from outside ({ports.host.not_outside})"] if ports.host.not_outside else []
     left += left_out(ports.texts)
     return Coverage(ports=len(well), certificates=presented, not_looked_at=tuple(left))

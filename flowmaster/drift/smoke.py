@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 from config.settings import Settings
 from flowmaster.cluster.errors import ApiError
 from flowmaster.drift import ports
+from flowmaster.drift.certificates import days_left
 from flowmaster.render import nginx
 
 _PARALLEL_REQUESTS = 8
@@ -107,7 +108,7 @@ def of_ports(asked: ports.Ports) -> list[Result]:
         detail = "nginx answers" + ("" if answer.outside else f", asked on {asked.host.hostname} itself")
         problem = problems.get(path, "" if answer.well else "nginx does not answer")
         found.append(Result(ROUTE, f"port {path[6:-1]}", 0.0, problem, detail=detail))
-    for name, words, well in ports.days_left(asked):
+    for name, words, well in days_left(asked.certificates, asked.now):
         problem = "" if well else f"the certificate {words}"
         found.append(Result(ROUTE, f"certificate {name}", 0.0, problem, detail=words))
     return found

@@ -11,7 +11,8 @@ import pytest
 
 from config.reverse_proxy import ReverseProxy
 from flowmaster.compare.finding import Finding, FindingClass
-from flowmaster.drift import ports, smoke
+from flowmaster.drift import listening, ports, smoke
+from flowmaster.drift.certificates import days_left
 from flowmaster.drift.coverage import Coverage
 from flowmaster.drift.ports import Ports
 from flowmaster.host.nginx import ENABLED, File, HostState, Nginx
@@ -32,7 +33,7 @@ PROXY = ReverseProxy.model_validate(
         }
     }
 )
-TEXTS = ports.declared_texts(PROXY)
+TEXTS = listening.declared_texts(PROXY)
 TRAEFIK = Owners(leads=("10.42.0.8:80",), service="kube-system/traefik")
 DROP = "-A INPUT -p tcp -m tcp --dport 80 -j DROP"
 
@@ -56,7 +57,7 @@ def answer(inside: str = "nginx", outside: str = "nginx", place: Place = PLAIN, 
 
 
 def test_what_is_asked_is_where_the_declared_sites_listen() -> None:
-    assert ports.places(TEXTS) == [PLAIN, SECURE, Place("", 8080)]
+    assert listening.places(TEXTS) == [PLAIN, SECURE, Place("", 8080)]
 
 
 def test_what_is_asked_of_a_text() -> None:
@@ -70,12 +71,12 @@ def test_what_is_asked_of_a_text() -> None:
     server { listen 84 proxy_protocol; }
     """
     texts = {"a": text, "b": "server {"}
-    assert ports.left_out(texts) == [
+    assert listening.left_out(texts) == [
         "port 83 (nginx would log an error: proxy_protocol)",
         "port 8443 (nginx would log an error: proxy_protocol)",
         "ports of b (none is found in its text)",
     ]
-    assert ports.places(texts) == [
+    assert listening.places(texts) == [
         *(Place("", port) for port in (80, 84, 90, 91, 92)),
         Place("", 443, ("c.example", "")),
         Place("127.0.0.1", 81),
@@ -219,14 +220,14 @@ def test_certificates(tmp_path: Path, names: str, after: float, live: str, note:
     )
     if not live:
         assert ports.findings(now) == []
-        assert ports.days_left(now) == [("demo.example", "29 days left", True)]
+        assert days_left(now.certificates, now.now) == [("demo.example", "29 days left", True)]
         return
     found = one(now)
     assert (found.cls, str(found.object)) == (FindingClass.UNHEALTHY, "NginxSite/safe")
     assert found.path == "server[443 demo.example].ssl_certificate"
     assert str(found.live).startswith(live)
     assert found.note.startswith(note)
-    [(name, words, well)] = ports.days_left(now)
+    [(name, words, well)] = days_left(now.certificates, now.now)
     assert (name, well) == ("demo.example", False)
     assert f"the certificate {words}" == found.live
     assert [(r.way, r.problem) for r in smoke.of_ports(now)] == [
