@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import ipaddress
 import select
 import socket
 import time
@@ -233,9 +234,14 @@ class _Outside:
         try:
             family = _FAMILIES.get(how.get("addressfamily", ""), socket.AF_UNSPEC)
             self._family, _, _, _, where = socket.getaddrinfo(name, 80, family, socket.SOCK_STREAM)[0]
-            self.address = str(where[0])
         except OSError as err:
             self.reason = f"{name} cannot be resolved here: {err.strerror}"
+            return
+        if _is_loopback(str(where[0])):
+            # through a tunnel of SSH, or on the server itself
+            self.reason = f"the server is reached by {where[0]}"
+            return
+        self.address = str(where[0])
 
     def _begin(self, place: Place) -> None:
         connection = socket.socket(self._family, socket.SOCK_STREAM)
@@ -274,3 +280,7 @@ class _Outside:
             except OSError:
                 return False
         return True
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback

@@ -46,6 +46,8 @@ def listener() -> Iterator[socket.socket]:
 def ssh_configuration(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     found = {"hostname": "127.0.0.1", "addressfamily": "any"}
     monkeypatch.setattr(ports, "configured", lambda _: found)
+    # tests have no other address to connect to
+    monkeypatch.setattr(ports, "_is_loopback", lambda _: False)
     return found
 
 
@@ -135,6 +137,19 @@ def test_a_name_that_is_not_known_here_is_said(listener: socket.socket, ssh_conf
     answer, why = answers(FakeSession(first("nginx", "")), place(listener))
     assert answer.well
     assert why.startswith("no-such-name.invalid cannot be resolved here")
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])
+def test_the_end_of_a_tunnel_is_not_the_server(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, ssh_configuration: dict[str, str], name: str
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(ports, "configured", lambda _: {"hostname": name})
+    session = FakeSession(first("nginx", ""))
+    answer, why = answers(session, place(listener))
+    assert answer.well
+    assert why.startswith("the server is reached by ")
+    assert "peer" not in session.asked[0]["asked"][0]
 
 
 def test_a_configuration_of_ssh_that_cannot_be_read_is_said(
