@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flowmaster.compare.finding import ABSENT, ALLOCATED, Action, Change, Finding, FindingClass, ObjectRef, consequence
-from tests.lab import rows, traffic_rows
+from tests.lab import nginx_rows, rows, traffic_rows
 from tests.lab.row import Expected, Row
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "drift.md"
@@ -21,6 +21,7 @@ TABLES: dict[str, Mapping[str, Row]] = {
     "Configuration and the namespace": rows.OF_CONFIGURATION,
     "Foreign objects": rows.FOREIGN,
     "Traffic, owners and pods": traffic_rows.ROWS,
+    "nginx": nginx_rows.ROWS,
 }
 """Rows by what they are about."""
 _HEAD = "| done by hand | object | field | class | by default |\n| --- | --- | --- | --- | --- |"
@@ -43,7 +44,7 @@ def updated(page: str) -> str:
 def _lines(found: Mapping[str, Row]) -> Iterator[str]:
     for name, row in found.items():
         for expected in row.findings:
-            kind, _, object_name = _plain(row.object).partition("/")
+            kind, _, object_name = _plain(expected.object or row.object).partition("/")
             field = f"`{_plain(expected.path)}`" if expected.path else "the whole object"
             outcome = consequence(_finding(row, expected, ObjectRef(kind, "", object_name)))
             yield f"| {name} | {kind} | {field} | `{expected.cls}` | {outcome} |"

@@ -23,6 +23,8 @@ class Expected:
     action: str = HEAL
     note: str = ""
     """Words that the note has."""
+    object: str = ""
+    """What it is about, where that is not the row's object."""
 
 
 @dataclass(frozen=True)
