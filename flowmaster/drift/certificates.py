@@ -25,6 +25,8 @@ class Served:
     certificate: Certificate | None
     problem: str = ""
     """Why there is none."""
+    unknown: bool = False
+    """Whether it could not be asked for."""
 
     @property
     def label(self) -> str:
@@ -69,7 +71,9 @@ def served(answers: Iterable[Answer], texts: Mapping[str, str]) -> list[Served]:
             except CertificateError as err:
                 certificate, problem = None, str(err)
             words = "" if certificate else f"nginx presents no certificate: {problem or 'none was sent'}"
-            found.setdefault(key, Served(entry, certificate, words))
+            if given.unknown:
+                words = f"the certificate could not be asked for: {given.unknown}"
+            found.setdefault(key, Served(entry, certificate, words, bool(given.unknown)))
     return list(found.values())
 
 
@@ -80,14 +84,11 @@ def findings(certificates: Iterable[Served], now: datetime) -> list[Finding]:
 
 def _finding(entry: Served, flaw: str) -> Finding:
     site, (_, port), names = entry.listening.site, entry.listening.place, entry.listening.names
-    return Finding(
-        FindingClass.UNHEALTHY,
-        ObjectRef("NginxSite", "", site),
-        f"server[{port} {names[0] if names else '_'}].ssl_certificate",
-        Change.STATE,
-        live=flaw,
-        note="renew it, such as by `certbot renew`" if flaw.startswith(_ENDS) else "browsers refuse it",
-    )
+    ref, path = ObjectRef("NginxSite", "", site), f"server[{port} {names[0] if names else '_'}].ssl_certificate"
+    if entry.unknown:
+        return Finding(FindingClass.UNKNOWN, ref, path, Change.STATE, flaw, note="it may have ended")
+    note = "renew it, such as by `certbot renew`" if flaw.startswith(_ENDS) else "browsers refuse it"
+    return Finding(FindingClass.UNHEALTHY, ref, path, Change.STATE, flaw, note=note)
 
 
 def days_left(certificates: Iterable[Served], now: datetime) -> list[tuple[str, str, bool]]:

@@ -43,11 +43,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """The certificate that nginx presents to somebody who asks for a name, in DER; a problem where it did not."""
+    """The certificate that nginx presents to somebody who asks for a name, in DER; a problem where it did not.
+
+    `unknown` is why it could not be asked.
+    """
 
     name: str
     der: bytes = b""
     problem: str = ""
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def _answer(place: Place, facts: Mapping[str, Any], outside: _Outside) -> Answer
         outside=facts["outside"] if state == "connected" else state,
         words=facts["words"],
         certificates=tuple(
-            Presented(entry["name"], base64.b64decode(entry.get("der", "")), entry.get("problem", ""))
+            Presented(**{**entry, "der": base64.b64decode(entry.get("der", ""))})
             for entry in facts.get("certificates", ())
         ),
     )

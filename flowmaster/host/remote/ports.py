@@ -228,13 +228,15 @@ def _certificate(address: str, port: int, name: str) -> Json:
     """The certificate that nginx presents to somebody who asks for a name, or for none: in DER, as base64."""
     try:
         import ssl
-
+    except ImportError as err:
+        return {"name": name, "unknown": f"the server's Python: {err}"}
+    try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # whether it is good is judged by who asked
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         plain = socket.create_connection((address, port), timeout=HANDSHAKE_SECONDS)
         with plain, context.wrap_socket(plain, server_hostname=name or None) as secured:
             content = secured.getpeercert(True) or b""
-    except (ImportError, OSError, ValueError) as err:
+    except (OSError, ValueError) as err:
         return {"name": name, "problem": str(err) or type(err).__name__}
     return {"name": name, "der": base64.b64encode(content).decode()}

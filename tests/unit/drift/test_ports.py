@@ -243,6 +243,13 @@ def test_a_handshake_that_fails_is_told() -> None:
     assert ports.coverage(state(answer(place=SECURE, certificates=(presented,)))).certificates == 0
 
 
+def test_a_handshake_that_could_not_be_made_is_unknown() -> None:
+    presented = Presented("demo.example", unknown="the server's Python: No module named '_ssl'")
+    found = one(state(answer(place=SECURE, certificates=(presented,))))
+    assert (found.cls, found.path) == (FindingClass.UNKNOWN, "server[443 demo.example].ssl_certificate")
+    assert found.live == f"the certificate could not be asked for: {presented.unknown}"
+
+
 def test_smoke_tells_of_each_port() -> None:
     now = state(answer(outside=""), answer("refused", "refused", Place("", 8080)))
     assert [(r.way, r.problem, r.detail) for r in smoke.of_ports(now)] == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import sys
 import threading
 from base64 import b64decode
 from collections.abc import Iterator
@@ -196,6 +197,15 @@ def test_a_server_that_does_not_speak_tls_presents_none(
     [presented] = ports.ask([asked(port_of(listener), names=[""])], HERE)[0]["certificates"]
     assert presented["problem"]
     assert "der" not in presented
+
+
+def test_a_python_without_tls_asks_for_none(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_nginx(monkeypatch)
+    monkeypatch.setitem(sys.modules, "ssl", None)
+    kept: list[socket.socket] = []
+    accepting(listener, kept)
+    [presented] = ports.ask([asked(port_of(listener), names=[""])], HERE)[0]["certificates"]
+    assert set(presented) == {"name", "unknown"}
 
 
 @pytest.mark.parametrize(
