@@ -10,7 +10,7 @@ import re
 import stat
 from typing import Iterator  # noqa: UP035  the server's Python may be an older one
 
-from flowmaster.host.remote.common import CONFIG, LARGEST, RUN, master, regular, run, serving
+from flowmaster.host.remote.common import CONFIG, LARGEST, RUN, Json, master, regular, run, serving
 
 LOADED = RUN + "/nginx-loaded.json"
 """What nginx was running when it was last reloaded here: hashes by file, and which generation of workers."""
@@ -123,16 +123,25 @@ def newer(pid: int, paths: list[str]) -> list[str]:
         return []
     # a worker that died is replaced by one with the configuration of the others, so the oldest tells
     since = min(current.values()) + _CLOCK_SLACK
+    loaded = last_loaded()
     try:
-        with open(LOADED) as stream:
-            loaded = json.load(stream)
         known = loaded["hashes"] if set(loaded["workers"]) & set(current) and loaded["master"] == pid else {}
-    except (OSError, ValueError, KeyError):
+    except KeyError:
         known = {}
     now = hashes(paths)
     changed = [path for path in now if (known[path] != now[path] if path in known else _changed(path) > since)]
     # what is there, but no longer included, is told by the file that included it
     return changed + [path for path in known if path not in now and not os.path.lexists(path)]
+
+
+def last_loaded() -> Json:
+    """What nginx was running when it was last reloaded here; nothing where that is not known."""
+    try:
+        with open(LOADED) as stream:
+            found: Json = json.load(stream)
+            return found
+    except (OSError, ValueError):
+        return {}
 
 
 def _changed(path: str) -> float:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from flowmaster.host.remote.common import AVAILABLE, CONFIG, ENABLED, Json, file_facts, master, serving
-from flowmaster.host.remote.effective_config import config_files, main_file, newer, tested
+from flowmaster.host.remote.effective_config import config_files, last_loaded, main_file, newer, tested
 from flowmaster.host.remote.listeners import holders, process
 from flowmaster.host.remote.site_paths import Place
 from flowmaster.host.remote.writers import writers
@@ -42,7 +42,7 @@ def read(request: Json) -> Json:
         code, words = testing.result()
         facts["nginx"] = _nginx(code, words, paths, held)
         facts["configuration"] = paths[0]
-        facts["writers"] = writers(facts["files"], request.get("recorded", {}))
+        facts["writers"] = writers(facts["files"], {**_written(request["sites"]), **request.get("recorded", {})})
         if containers is not None:
             facts["containers"] = containers.result()
         if asking is not None:
@@ -78,6 +78,12 @@ def _files(paths: list[str], sites: list[str]) -> Json:
     wanted = [*paths, *(f"{folder}/{name}" for folder in (ENABLED, AVAILABLE) for name in sites)]
     found = {path: file_facts(path, owners, groups) for path in wanted}
     return {path: facts for path, facts in found.items() if facts is not None}
+
+
+def _written(sites: list[str]) -> dict[str, str]:
+    """The hashes of these sites as an update has written them."""
+    hashes = last_loaded().get("hashes", {})
+    return {path: hashes[path] for name in sites if (path := f"{ENABLED}/{name}") in hashes}
 
 
 def _main(pid: int | None, held: dict[str, Json]) -> str:

@@ -21,8 +21,7 @@ _EDITORS = frozenset({"vi", "vim", "vim.basic", "vim.tiny", "nvim", "nano", "ema
 _READERS = frozenset({"cat", "less", "more", "head", "tail", "grep", "ls", "stat", "diff", "file", "wc", "nginx"})
 _LINE = re.compile(
     r"^(?P<when>[\d.]+|\d{4}-\S+|\w{3} +\d+ [\d:]{8}) .*?\bsudo(?:\[\d+\])?: +(?P<who>\S+) : (?:.*?; )?"
-    r"PWD=(?P<folder>.*?) ;.*?COMMAND=(?P<command>.*)$",
-    re.MULTILINE,
+    r"PWD=(?P<folder>.*?) ;.*?COMMAND=(?P<command>.*)$"
 )
 
 
@@ -64,9 +63,10 @@ def _duration(command: str) -> float:
 
 
 def _commands(since: float) -> Iterator[tuple[float, str, str, str]]:
-    for match in _LINE.finditer(_log(since)):
-        when = _moment(match["when"])
-        if when is not None:
+    for line in _log(since).splitlines():
+        match = _LINE.match(line) if "COMMAND=" in line else None
+        when = _moment(match["when"]) if match else None
+        if match and when is not None:
             yield when, match["who"], match["folder"], match["command"]
 
 
