@@ -44,7 +44,8 @@ def replace_files(files: Mapping[Path, str]) -> None:
         number, current = 0, next(iter(files))
         try:
             for current, beside in written.items():
-                beside.write_text(files[current], encoding="utf-8")
+                # bytes of nginx's files that are no UTF-8 are kept (surrogateescape)
+                beside.write_bytes(files[current].encode("utf-8", "surrogateescape"))
                 if current.exists():
                     shutil.copymode(current, beside)
             for number, (current, beside) in enumerate(written.items()):

@@ -119,6 +119,7 @@ def _settings(settings: Settings, description: Description, written: Body) -> Se
         update={
             "secrets": {**settings.stack.secrets, **as_secrets(description.secrets)},
             "sealed": {**settings.stack.sealed, **as_secrets(description.sealed)},
+            "reverse_proxy": settings.stack.reverse_proxy,
         }
     )
     made = object_files(settings.objects, description.objects, settings.namespace)

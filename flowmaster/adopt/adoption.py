@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ from config.rules import decide
 from config.secrets_file import Values
 from config.settings import Settings
 from config.stack_file import replace_files
-from flowmaster.adopt import backup, inventory, nginx_record, provable, write
-from flowmaster.adopt import sites as nginx_sites
+from flowmaster.adopt import backup, inventory, provable, site_adoption, write
 from flowmaster.adopt.describe import Description, plaintext_secrets
 from flowmaster.adopt.errors import AdoptionError
 from flowmaster.adopt.objects import files as object_files
@@ -27,6 +25,7 @@ from flowmaster.adopt.proof import Proof, prove
 from flowmaster.adopt.provable import DEFAULTS, Options
 from flowmaster.adopt.sites import AdoptedSite
 from flowmaster.adopt.unmanaged import rules as unmanaged_rules
+from flowmaster.adopt.write import Draft
 from flowmaster.cluster import reader
 from flowmaster.cluster.connection import Api, UnreachableError, identity
 from flowmaster.cluster.inline_secrets import revealed
@@ -62,7 +61,9 @@ class Adoption:
     added: frozenset[ObjectRef] = frozenset()
     """The objects added to an adopted stack; empty if the whole configuration is written anew."""
     sites: Mapping[str, AdoptedSite] = field(default_factory=dict)
-    """The nginx sites on the server that the stack declares."""
+    """The nginx sites on the server that are adopted."""
+    sites_refused: Mapping[str, str] = field(default_factory=dict)
+    """The nginx sites that are left as they are, and taken out of the stack, with why."""
     sites_left: Sequence[tuple[str, str]] = ()
     """Files of other enabled sites, each with what it serves. They are not adopted."""
     recorded: Recorded | None = None
@@ -101,7 +102,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
     :raises AdoptionError: where the namespace itself, or with `strict` any object, cannot be taken over.
     :raises HostError: where the stack has sites of nginx, and the server cannot be read over SSH.
     """
-    host = host_source.start_reading(settings, ask=False)
+    host = host_source.start_reading(settings, ask=False, always=bool(options.sites))
     masker = Masker(body for _, body in live.of("Secret"))
     _refuse_secrets(live, masker)
     uid = identity(api)
@@ -115,16 +116,7 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
     found_undeclared = undeclared(declared, Comparison(Applied(), live, masker))
     # no report tells of an object of a kind that is read only where one is declared
     unmanaged = [finding for finding in found_undeclared if (finding.object.kind, finding.object.name) in known]
-    sites: Mapping[str, AdoptedSite] = {}
-    sites_left: Sequence[tuple[str, str]] = ()
-    recorded: Recorded | None = None
-    if host is not None and settings.stack.reverse_proxy is not None:
-        addresses = host_source.addresses(adopted, live)
-        own_sites = settings.stack.reverse_proxy.sites
-        sites = nginx_sites.sites(own_sites, host.state(), addresses)
-        own = {*own_sites, *(project.transfer.site for project in host.projects.values())}
-        sites_left = nginx_sites.unadopted(own, host.state())
-        recorded = nginx_record.of(host.state(), own)
+    of_nginx = site_adoption.prepare(adopted, live, host, options, masker) if host is not None else site_adoption.NONE
     return Adoption(
         settings=adopted,
         live=live,
@@ -133,9 +125,10 @@ def prepare(api: Api, settings: Settings, live: reader.LiveState, options: Optio
         uid=uid,
         declared=settings.objects,
         rules=unmanaged_rules(unmanaged, settings.stack.rules),
-        sites=sites,
-        sites_left=sites_left,
-        recorded=recorded,
+        sites=of_nginx.sites,
+        sites_refused=of_nginx.refused,
+        sites_left=of_nginx.left,
+        recorded=of_nginx.recorded,
     )
 
 
@@ -169,17 +162,8 @@ def _refuse_revealed(description: Description, masker: Masker) -> None:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draft:
-    """A file of an adoption, before its secrets are encrypted. The text does not contain them."""
-
-    path: Path
-    before: str
-    after: str
-
-
 def drafts(adoption: Adoption, root: Path) -> tuple[Draft, Draft, list[Draft]]:
-    """Return the stack file, the catalogue file, and the manifests that change."""
+    """Return the stack file, the catalogue file, and the manifests and templates of sites that change."""
     stack_file = load.stack_path(adoption.settings.name, root)
     catalogue_file = root / load.catalogue_path(adoption.settings.stack, root)
     sites = {name: site.data for name, site in adoption.sites.items()}
@@ -197,13 +181,12 @@ def drafts(adoption: Adoption, root: Path) -> tuple[Draft, Draft, list[Draft]]:
             Draft(path=catalogue_file, before=before, after=write.added_to_catalogue(before, description.catalogue)),
             _manifests(adoption, catalogue_file.parent),
         )
-    text = write.stack_text(original, description.services, marks, sites, adoption.rules)
-    if adoption.recorded is not None:
-        text = write.with_recorded(text, adoption.recorded)
+    text = write.stack_text(original, description.services, marks, adoption.rules)
+    text = write.with_sites(text, sites, adoption.sites_refused, adoption.recorded)
     return (
         Draft(path=stack_file, before=write.without_secrets(original), after=text),
         Draft(path=catalogue_file, before=before, after=write.catalogue_text(description.catalogue)),
-        _manifests(adoption, catalogue_file.parent),
+        [*_manifests(adoption, catalogue_file.parent), *site_adoption.drafts(adoption.sites, stack_file.parent)],
     )
 
 
@@ -221,12 +204,8 @@ def _manifests(adoption: Adoption, beside: Path) -> list[Draft]:
 
 def diffs(adoption: Adoption, root: Path) -> Iterator[str]:
     """Return a diff of each file that would be written. Secret values are never shown."""
-    stack, catalogue, manifests_ = drafts(adoption, root)
-    for draft in (stack, catalogue, *manifests_):
-        lines = unified_diff(
-            draft.before.splitlines(), draft.after.splitlines(), str(draft.path), str(draft.path), lineterm=""
-        )
-        yield "\n".join(lines)
+    stack, catalogue, others = drafts(adoption, root)
+    yield from map(write.diff, (stack, catalogue, *others))
     if secrets := write.secret_values(adoption.description):
         yield f"and, encrypted, {len(secrets)} values of secrets: {', '.join(map(str, secrets))}"
 
@@ -251,6 +230,8 @@ def save(adoption: Adoption, root: Path, say: Callable[[str], None]) -> Path:
         if adoption.settings.catalogue.objects is not None:
             (catalogue_draft.path.parent / adoption.settings.catalogue.objects).mkdir(exist_ok=True)
         written = {draft.path: draft.after for draft in (*manifest_drafts, catalogue_draft)}
+        for path in written:
+            path.parent.mkdir(parents=True, exist_ok=True)
         replace_files({**written, **secrets, stack_draft.path: stack_draft.after})
     return saved
 
@@ -268,7 +249,12 @@ def settings_of(settings: Settings, description: Description, uid: str) -> Setti
         "adopted": {"at": "now", "uid": uid},
     }
     stack = load.validate(type(settings.stack), stack_values, "the stack that adopt writes").model_copy(
-        update={"secrets": as_secrets(description.secrets), "sealed": as_secrets(description.sealed)}
+        update={
+            "secrets": as_secrets(description.secrets),
+            "sealed": as_secrets(description.sealed),
+            # with the texts of templates
+            "reverse_proxy": settings.stack.reverse_proxy,
+        }
     )
     objects = _objects(settings, description)
     if objects:

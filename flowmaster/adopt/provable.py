@@ -42,6 +42,10 @@ class Options:
     """Names of workloads that are adopted even though their pods restart."""
     take: frozenset[str] = frozenset()
     """`Kind/name` patterns of objects that are adopted even though a controller manages them."""
+    sites: frozenset[str] = frozenset()
+    """Patterns of names of enabled nginx sites that are adopted although the stack does not declare them."""
+    typed: bool = False
+    """Declare nginx sites by keys where these say the same, not as templates."""
 
 
 DEFAULTS = Options()

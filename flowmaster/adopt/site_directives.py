@@ -34,6 +34,12 @@ class AdoptedSite:
     """Directives without a field of their own, each with where it stands."""
     comments: list[str] = field(default_factory=list)
     """Comments of the file; they stay in it until the next change, and in its backup after that."""
+    template: str | None = None
+    """The text of its template, where it is adopted as one."""
+    reason: str = ""
+    """Why it is adopted as a template although it was declared by keys."""
+    depends: list[str] = field(default_factory=list)
+    """Files that the site needs, which are not adopted."""
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from pydantic import ValidationError
 
-from config.errors import from_validation
-from config.reverse_proxy import Site
+from config.errors import UserError, closest, from_validation
+from config.reverse_proxy import ReverseProxy, Site, SiteTemplate, check_names, ports
+from config.settings import Settings
+from flowmaster.adopt import site_templates
 from flowmaster.adopt.site_directives import (
     AGAIN,
     LEAVE,
@@ -23,6 +27,8 @@ from flowmaster.adopt.site_directives import (
     proxies,
     refused,
 )
+from flowmaster.adopt.site_templates import commented_credential, refuse_credentials
+from flowmaster.cluster.masking import Masker
 from flowmaster.compare.three_way import Difference, compare
 from flowmaster.host import nginx_credentials, nginx_tree, server_match
 from flowmaster.host.directive_lines import line_of
@@ -45,8 +51,9 @@ def site(name: str, text: str, addresses: Mapping[str, str]) -> AdoptedSite:
     except nginx_tree.SyntaxProblem as err:
         raise SiteAdoptionError(f"site {name}: {err}", "", "correct the file on the server (nginx -t)") from err
     _refuse_unreadable(name, directives)
-    _refuse_credentials(name, directives)
-    adopted = AdoptedSite({}, comments=list(_comments(directives)))
+    refuse_credentials(name, directives)
+    depends = list(site_templates.beside(directives))
+    adopted = AdoptedSite({}, comments=list(_comments(directives)), depends=depends)
     servers = [d for d in directives if d["directive"] == "server"]
     strange = [d for d in directives if d["directive"] not in ("server", "#")]
     if strange:
@@ -66,13 +73,111 @@ def site(name: str, text: str, addresses: Mapping[str, str]) -> AdoptedSite:
     return adopted
 
 
-def sites(names: Iterable[str], host: HostState, addresses: Mapping[str, str]) -> dict[str, AdoptedSite]:
-    """Those of the named sites that the server has, each as its configuration.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which sites are adopted, and how."""
 
-    :raises SiteAdoptionError: where one cannot be taken over.
+    declared: Mapping[str, Site | SiteTemplate]
+    """Those of the stack."""
+    further: frozenset[str] = frozenset()
+    """Patterns of names of enabled sites that the stack does not declare."""
+    typed: bool = False
+    """Declare by keys, where these say the same, also what the stack does not declare so."""
+    folder: str = "nginx"
+    """The folder of templates, from that of the stack's file on."""
+    reserved: frozenset[str] = frozenset()
+    """Names that are not adopted: those of compose projects."""
+    beside: Mapping[str, Site | SiteTemplate] = field(default_factory=dict)
+    """Sites of the stack that stay as they are declared."""
+    ports: Mapping[int, str] = field(default_factory=dict)
+    """Ports of the host that others listen on."""
+    known: frozenset[str] = frozenset()
+    """Services that a site may lead to."""
+
+    def names(self, host: HostState) -> list[str]:
+        """The sites on the server that are adopted.
+
+        :raises SiteAdoptionError: where a pattern fits none; it names those that there are.
+        """
+        enabled = [path.rpartition("/")[2] for path in sorted(host.files) if path.rpartition("/")[0] == ENABLED]
+        others = [name for name in enabled if name not in {*self.reserved, *self.beside}]
+        for pattern in sorted(self.further):
+            if not any(fnmatchcase(name, pattern) for name in others):
+                raise SiteAdoptionError(
+                    f"there is no enabled site {pattern}{closest(pattern, others)}",
+                    f"enabled on the server: {', '.join(others) or 'none'}",
+                    "correct --site",
+                )
+        asked = [name for name in others if any(fnmatchcase(name, pattern) for pattern in self.further)]
+        return list(dict.fromkeys([*(name for name in self.declared if host.site(name)), *asked]))
+
+
+def sites(
+    wanted: Wanted, host: HostState, addresses: Mapping[str, str], masker: Masker
+) -> tuple[dict[str, AdoptedSite], dict[str, str]]:
+    """Return the sites that are adopted, and those that are left as they are, with why.
+
+    A site that the stack declares by keys is adopted so, if keys say the same; every other one as a template.
+
+    :param addresses: ``CLUSTERIP:PORT`` by service.
     """
-    found = {name: host.site(name) for name in names}
-    return {name: site(name, file.content, addresses) for name, file in found.items() if file and file.content}
+    addresses = {name: address for name, address in addresses.items() if name in wanted.known}
+    adopted: dict[str, AdoptedSite] = {}
+    models: dict[str, Site | SiteTemplate] = {}
+    left: dict[str, str] = {}
+    for name in wanted.names(host):
+        try:
+            found = _one(name, wanted, host, addresses, masker)
+            model = _model(name, found)
+            check_names({**wanted.beside, **models, name: model})
+            if taken := [port for port in sorted(ports(model)) if wanted.ports.get(port) not in (None, "nginx")]:
+                left[name] = f"the stack says that port {taken[0]} is taken by {wanted.ports[taken[0]]}"
+                continue
+        except UserError as err:
+            left[name] = ": ".join(part for part in (err.found, err.breaks) if part)
+            continue
+        adopted[name], models[name] = found, model
+    return adopted, left
+
+
+def _one(name: str, wanted: Wanted, host: HostState, addresses: Mapping[str, str], masker: Masker) -> AdoptedSite:
+    before, reason = wanted.declared.get(name), ""
+    file = before.template if isinstance(before, SiteTemplate) else f"{wanted.folder}/{name}"
+    live = host.site(name)
+    if (wanted.typed or isinstance(before, Site)) and live is not None and live.content is not None:
+        try:
+            return site(name, live.content, addresses)
+        except SiteAdoptionError as err:
+            reason = err.found.removeprefix(f"site {name}, ").removeprefix(f"site {name}: ")
+    template = site_templates.site(name, host, addresses, file, masker)
+    template.reason = reason
+    return template
+
+
+def _model(name: str, found: AdoptedSite) -> Site | SiteTemplate:
+    try:
+        model = ReverseProxy.model_validate({"sites": {name: found.data}}).sites[name]
+    except ValidationError as err:
+        raise from_validation(err, ReverseProxy, f"site {name}") from err
+    return model.with_text(found.template or "") if isinstance(model, SiteTemplate) else model
+
+
+def wanted_of(settings: Settings, further: Collection[str], reserved: Collection[str], *, typed: bool) -> Wanted:
+    """Return which sites are adopted for a stack, and how.
+
+    :param further: patterns of names of enabled sites that it does not declare.
+    :param reserved: names of sites that are not adopted.
+    """
+    proxy = settings.stack.reverse_proxy
+    return Wanted(
+        declared=proxy.sites if proxy else {},
+        further=frozenset(further),
+        typed=typed,
+        folder=f"nginx/{settings.name}",
+        reserved=frozenset(reserved),
+        ports=settings.stack.host.ports,
+        known=frozenset(name for name, entry in settings.services.items() if entry.port is not None),
+    )
 
 
 def unadopted(names: Collection[str], host: HostState) -> list[tuple[str, str]]:
@@ -106,33 +211,12 @@ def _refuse_unreadable(name: str, directives: Iterable[Directive]) -> None:
             raise refused(name, directive, what, "configuration is UTF-8", f"write that line in UTF-8, {AGAIN}")
 
 
-def _exposed(directive: Directive) -> bool:
-    words = list(directive["args"])
-    return nginx_credentials.masked(directive["directive"], words) != words
-
-
-def _refuse_credentials(name: str, directives: Iterable[Directive]) -> None:
-    for directive in nginx_tree.every(directives):
-        if _exposed(directive):
-            what = " ".join([directive["directive"], *directive["args"][: len(directive["args"]) > 1]])
-            raise refused(
-                name,
-                directive,
-                f"{what} has a credential in the clear",
-                "it would get into the stack's configuration and state",
-                f"put that line into a file of its own under /etc/nginx/snippets, include it, {AGAIN}",
-            )
-
-
 def _comments(directives: Iterable[Directive]) -> Iterator[str]:
     """The comments; a directive that was commented out may hold a credential, and is then told by its name alone."""
     for directive in nginx_tree.every(directives):
         if directive["directive"] == "#":
             text = str(directive["comment"]).strip()
-            try:
-                exposed = next(filter(_exposed, nginx_tree.every(nginx_tree.parse(text))), None)
-            except nginx_tree.SyntaxProblem:
-                exposed = None
+            exposed = commented_credential(text)
             yield text if exposed is None else f"{exposed['directive']} {nginx_credentials.HIDDEN}"
 
 

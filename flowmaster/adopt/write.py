@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import unified_diff
 from glob import escape
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -28,6 +32,24 @@ _HEADER = """\
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A file of an adoption, before its secrets are encrypted. The text does not contain them."""
+
+    path: Path
+    before: str
+    after: str
+
+
+def diff(draft: Draft) -> str:
+    """Return a diff of a file that would be written. Bytes of it that are no UTF-8 are written out."""
+    before, after = (
+        text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").splitlines()
+        for text in (draft.before, draft.after)
+    )
+    return "\n".join(unified_diff(before, after, str(draft.path), str(draft.path), lineterm=""))
+
+
 def catalogue_text(catalogue: Body) -> str:
     """Return the catalogue as YAML."""
     return _HEADER + yaml.dump(catalogue, Dumper=_Readable, sort_keys=False, width=110, allow_unicode=True)
@@ -42,10 +64,9 @@ def stack_text(
     original: str,
     services: Mapping[str, Body],
     adopted: Body,
-    sites: Mapping[str, Body] | None = None,
     rules: Sequence[Body] = (),
 ) -> str:
-    """Return the stack file with the live releases and nginx sites. Everything else, comments included, stays.
+    """Return the stack file with the live releases. Everything else, comments included, stays.
 
     :param rules: those that adoption makes (:mod:`flowmaster.adopt.unmanaged`); they take the place of those that
         it made before.
@@ -57,14 +78,35 @@ def stack_text(
     config[f"{PROJECT}:cluster"]["uid"] = adopted["uid"]
     config[f"{PROJECT}:adopted"] = _inline(adopted)
     config[f"{PROJECT}:services"] = CommentedMap((name, _inline(release)) for name, release in services.items())
-    for name, site in (sites or {}).items():
-        config[f"{PROJECT}:reverseProxy"]["sites"][name] = _site(site)
     _set_rules(config, rules)
     # Old values go: what the namespace holds now replaces them.
     _remove_secrets(config)
     stream = io.StringIO()
     editor.dump(document, stream)
     return stream.getvalue()
+
+
+def with_sites(original: str, sites: Mapping[str, Body], without: Collection[str], recorded: Recorded | None) -> str:
+    """Return the stack file with these nginx sites, without those others, and with what all of them inherit."""
+    if not sites and not without and recorded is None:
+        return original
+    editor = YAML()
+    editor.width = 200
+    document = editor.load(original)
+    config, key = document["config"], f"{PROJECT}:reverseProxy"
+    proxy = config.get(key) or CommentedMap()
+    there = proxy.setdefault("sites", CommentedMap())
+    for name in without:
+        there.pop(name, None)
+    for name, site in sites.items():
+        there[name] = _site(site)
+    if there:
+        config[key] = proxy
+    else:
+        config.pop(key, None)
+    stream = io.StringIO()
+    editor.dump(document, stream)
+    return with_recorded(stream.getvalue(), recorded) if there and recorded is not None else stream.getvalue()
 
 
 def with_recorded(original: str, recorded: Recorded) -> str:
@@ -164,14 +206,36 @@ def secret_values(description: Description) -> Values:
 
 def _site(site: Body) -> CommentedMap:
     """A site, each of its locations on a line."""
-    locations = {path: _inline(location) for path, location in site["locations"].items()}
-    return CommentedMap({**site, "locations": CommentedMap(locations)})
+    if "template" in site:
+        return _inline(_quoted(site))
+    locations = {path: _inline(_quoted(location)) for path, location in site["locations"].items()}
+    return CommentedMap({**_quoted(site), "locations": CommentedMap(locations)})
+
+
+def _quoted(value: Any) -> Any:
+    """A value with those texts in quotes that a reader of YAML, of version 1.1 or 1.2, takes for something else."""
+    if isinstance(value, dict):
+        return {_quoted(key): _quoted(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_quoted(part) for part in value]
+    return SingleQuotedScalarString(value) if isinstance(value, str) and _is_ambiguous(value) else value
+
+
+def _is_ambiguous(text: str) -> bool:
+    resolved = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    return resolved != _STRING or _AMBIGUOUS.fullmatch(text) is not None
 
 
 def _inline(values: Body) -> CommentedMap:
     mapping = CommentedMap(values)
     mapping.fa.set_flow_style()
     return mapping
+
+
+_STRING = "tag:yaml.org,2002:str"
+_RESOLVER = yaml.SafeLoader("")
+_AMBIGUOUS = re.compile(r"[yYnN~]|[-+]?[\d._]+([eE][-+]?\d+)?|[-+]?0[obx][\da-fA-F_]+|[-+]?\.(inf|nan)", re.IGNORECASE)
+"""What other readers of YAML than PyYAML may take for a number or a boolean."""
 
 
 class _Readable(yaml.SafeDumper):

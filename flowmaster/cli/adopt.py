@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 from flowmaster.report.progress import progress
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from config.settings import Settings
     from flowmaster.adopt.adoption import Adoption
+    from flowmaster.adopt.provable import Options
+    from flowmaster.adopt.sites import AdoptedSite
     from flowmaster.cluster.connection import Api
     from flowmaster.cluster.reader import LiveState
 
@@ -40,6 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--nginx", action="store_true",
         help="record what nginx's sites inherit from other files now, which accepts a change there; nothing else",
     )  # fmt: skip
+    parser.add_argument(
+        "--site", action="append", default=[], metavar="NAME",
+        help="adopt this enabled site of nginx, too, although the stack does not declare it, as a template; alone on a"
+        " stack that was adopted before (may be repeated; * for any text)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--typed", action="store_true", help="declare sites of nginx by keys, not as templates, where keys say the same"
+    )
     parser.add_argument("--strict", action="store_true", help="refuse where any object cannot be taken over as it is")
     parser.add_argument(
         "--restart", action="append", default=[], metavar="NAME",
@@ -63,11 +75,19 @@ def run(options: argparse.Namespace) -> int:
     settings = load.from_file(options.stack)
     if options.nginx:
         return _record_nginx(options, settings)
-    how = Options(strict=options.strict, restart=frozenset(options.restart), take=frozenset(options.take))
+    how = Options(
+        strict=options.strict,
+        restart=frozenset(options.restart),
+        take=frozenset(options.take),
+        sites=frozenset(options.site),
+        typed=options.typed,
+    )
     with connect(settings.stack.cluster) as api:
         with progress("reading the server"):
             check_identity(settings, api)
             live = adoptions.read(api, settings.namespace)
+        if options.site and settings.stack.adopted and not options.again:
+            return _add_sites(options, settings, live, how)
         if options.only:
             with progress("proving that what is taken over stays as it is"):
                 added = addition.prepare(api, settings, live, frozenset(options.only), how, load.ROOT)
@@ -93,6 +113,29 @@ def run(options: argparse.Namespace) -> int:
     restarted = [proof.ref.name for proof in adoption.proofs if proof.restarts]
     how_so = f"restarts {', '.join(restarted)}" if restarted else "adopts without a restart"
     print(f"next:    pulumi preview   ({how_so}; look at `git diff` and commit what was written)")
+    return 0
+
+
+def _add_sites(options: argparse.Namespace, settings: Settings, live: LiveState, how: Options) -> int:
+    """Add sites of nginx to an adopted stack; nothing else of it changes."""
+    from config import load
+    from config.stack_file import replace_files
+    from flowmaster.adopt import site_adoption, write
+
+    with progress("reading nginx's configuration"):
+        added = site_adoption.prepare_further(settings, live, how)
+    drafts = site_adoption.added_drafts(added, load.stack_path(options.stack))
+    _show_lists(site_lists(added.sites, added.refused, ()))
+    for draft in drafts if options.dry_run else ():
+        print(write.diff(draft))
+    if options.dry_run:
+        print("\nnothing was written (--dry-run)")
+        return 0
+    for draft in drafts:
+        draft.path.parent.mkdir(parents=True, exist_ok=True)
+    replace_files({draft.path: draft.after for draft in drafts})
+    print("\nwritten: " + "\n         ".join(str(draft.path) for draft in drafts))
+    print("next:    pulumi preview   (look at `git diff` and commit what was written)")
     return 0
 
 
@@ -155,24 +198,48 @@ def _show(adoption: Adoption) -> None:
         rows.append([[(str(proof.ref), "")], [pods], [(proof.address, "")], [changes]])
     screen.show(out, [screen.table(rows)])
     description = adoption.description
-    sites = adoption.sites.items()
-    for title, entries in (
+    _show_lists(
+        [
+            *site_lists(adoption.sites, adoption.sites_refused, adoption.sites_left),
+            (
+                "kept in overrides, because no field says it",
+                [(r, ", ".join(p)) for r, p in description.overrides.items()],
+            ),
+            ("read, but not managed: the reference is in the override", description.external),
+            ("annotations with a copy of the object: left on the server, written nowhere", description.copied),
+            ("not managed; stays as it is", group_by_reason(description.unmanaged)),
+            ("not looked at: these could not be listed", description.unread),
+            (
+                "sealed: secrets that stand in a Deployment in the clear",
+                [(s, ", ".join(v)) for s, v in description.sealed.items()],
+            ),
+        ]
+    )
+
+
+def site_lists(
+    adopted: Mapping[str, AdoptedSite], refused: Mapping[str, str], left: Sequence[tuple[str, str]]
+) -> list[tuple[str, Sequence[tuple[object, str]]]]:
+    """Return what there is to say of sites: lists of names and texts, each with its title."""
+    sites = adopted.items()
+    how = [
+        (n, f"{s.data['template']}{f' ({s.reason})' if s.reason else ''}") for n, s in sites if s.template is not None
+    ]
+    return [
+        ("nginx: adopted as templates", how),
         ("nginx: taken over as it stands, for want of a key", [(n, e) for n, s in sites for e in s.extras]),
         ("nginx: comments, which stay in the file and its backups", [(n, c) for n, s in sites for c in s.comments]),
-        (
-            "nginx: sites not taken over, as reverseProxy.sites has none of the file's name",
-            adoption.sites_left,
-        ),
-        ("kept in overrides, because no field says it", [(r, ", ".join(p)) for r, p in description.overrides.items()]),
-        ("read, but not managed: the reference is in the override", description.external),
-        ("annotations with a copy of the object: left on the server, written nowhere", description.copied),
-        ("not managed; stays as it is", group_by_reason(description.unmanaged)),
-        ("not looked at: these could not be listed", description.unread),
-        (
-            "sealed: secrets that stand in a Deployment in the clear",
-            [(s, ", ".join(v)) for s, v in description.sealed.items()],
-        ),
-    ):
+        ("nginx: files that sites depend on, which are not adopted", [(n, f) for n, s in sites for f in s.depends]),
+        ("nginx: sites left as they are, and not declared any more", list(refused.items())),
+        ("nginx: sites not taken over, as reverseProxy.sites has none of the file's name (--site adopts one)", left),
+    ]
+
+
+def _show_lists(lists: Sequence[tuple[str, Sequence[tuple[object, str]]]]) -> None:
+    from flowmaster.report import screen
+
+    out = screen.console(sys.stdout)
+    for title, entries in lists:
         if entries:
             lines = [screen.text(f"  {ref}: {what}") for ref, what in entries]
             screen.show(out, ["", screen.text(title, "bold")])

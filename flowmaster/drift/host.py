@@ -170,8 +170,10 @@ class HostSource:
         ]
 
 
-def start_reading(settings: Settings, *, containers: bool = False, ask: bool = True) -> HostSource | None:
-    """Start reading the host in the background; None if the stack has nothing there.
+def start_reading(
+    settings: Settings, *, containers: bool = False, ask: bool = True, always: bool = False
+) -> HostSource | None:
+    """Start reading the host in the background; None if the stack has nothing there, unless it is read `always`.
 
     :param ask: whether to ask the ports of sites who answers there.
 
@@ -182,7 +184,7 @@ def start_reading(settings: Settings, *, containers: bool = False, ask: bool = T
         from flowmaster.compose import desired
 
         projects = desired.desired_projects(settings)
-    if settings.stack.reverse_proxy is None and not projects:
+    if settings.stack.reverse_proxy is None and not projects and not always:
         return None
     pool = ThreadPoolExecutor(2, thread_name_prefix="host")
     reading = pool.submit(_read, settings, [p.transfer.site for p in projects.values()], containers, ask)

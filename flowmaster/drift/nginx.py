@@ -206,11 +206,20 @@ def _place_of(name: str, site: Site | SiteTemplate, found: Difference, compariso
 
 def _passed_to(found: Difference) -> str:
     """The address that requests are passed to on the server, where a difference is about that."""
-    if not isinstance(found.live, str) or len(found.path) < 2:
+    live = _alone(found.live, found.declared)
+    if len(found.path) < 2 or not live:
         return ""
     if found.path[-1] == "proxy_pass":
-        return found.live.partition("://")[2].partition("/")[0]
-    return found.live.partition(" ")[0] if found.path[-1] == "server" else ""
+        return live.partition("://")[2].partition("/")[0]
+    return live.partition(" ")[0] if found.path[-1] == "server" else ""
+
+
+def _alone(values: Any, others: Any) -> str:
+    """A text, or the only one of a list that the other list has not."""
+    if not isinstance(values, list):
+        return values if isinstance(values, str) else ""
+    alone = [value for value in values if value not in (others if isinstance(others, list) else [others])]
+    return str(alone[0]) if len(alone) == 1 else ""
 
 
 def _service_behind(
@@ -220,7 +229,7 @@ def _service_behind(
     if isinstance(site, Site):
         location = site.locations.get(str(found.path[-2]))
         return (location.service, location.port) if location is not None else (None, None)
-    declared = found.declared if isinstance(found.declared, str) else ""
+    declared = _alone(found.declared, found.live)
     host, _, port = declared.rpartition("://")[2].partition("/")[0].partition(" ")[0].partition(":")
     for service in services(site):
         address = comparison.addresses.get(service, _NO_ADDRESS.format(service))

@@ -19,6 +19,8 @@ _WHOLE = frozenset({"secure_link_secret", "secure_link_md5"})
 _LUA = re.compile(r"""(\w+)(["']?\]?\s*=\s*|\s*\(\s*)(["'])((?:\\.|(?!\3).)*)\3""", re.DOTALL)
 """In Lua, a string that a variable, a field or a call is given."""
 _LUA_CALLS = frozenset({"auth"})
+_NO_CREDENTIALS = frozenset({"memcached_key", "redis_key"})
+"""Variables that are named like credentials: what nginx looks up in a cache."""
 _ORIGIN = re.compile(r"^\$?\{?(?:(?:sent_|upstream_)?http_|arg_|cookie_)?")
 _VARIABLE = re.compile(r"\$(?:\{\w+\}|\w+)")
 _SCHEME = re.compile(r"^[\s^]*(?:basic|bearer|digest|negotiate|token)\b", re.IGNORECASE)
@@ -30,6 +32,8 @@ _SWITCHES = frozenset({"", "0", "1", "on", "off", "yes", "no", "true", "false"})
 def named(name: str) -> bool:
     """Whether a header or variable of this name carries a credential."""
     bare = _ORIGIN.sub("", name).rstrip("}")
+    if bare.lower() in _NO_CREDENTIALS:
+        return False
     return telling(bare) or any(word in bare.lower() for word in ("authorization", "cookie"))
 
 
@@ -37,7 +41,9 @@ def masked(directive: str, words: Sequence[str]) -> list[str]:
     """The words of a directive with what is a credential in the clear hidden. A variable's name is none."""
     first, *rest = words or [""]
     if directive == "if" and len(rest) == 2 and named(first) and _in_the_clear(rest[1:]):
-        return [first, rest[0], HIDDEN]
+        # a pattern without "=" asks for names of cookies
+        names = first.lower() == "$http_cookie" and "~" in rest[0] and "=" not in rest[1]
+        return list(words) if names else [first, rest[0], HIDDEN]
     given = nginx_tree.HEADERS.search(directive) or _GIVEN.search(directive)
     if given and rest and named(first) and _in_the_clear(rest):
         return [first, HIDDEN]
