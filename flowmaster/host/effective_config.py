@@ -62,6 +62,8 @@ class Setting:
     place: Place
     defines: str = ""
     """The name by which servers use it, such as an upstream's; empty for what each server inherits."""
+    text: str = field(default="", repr=False)
+    """All of its words as they stand in the file."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Server:
 
     match: server_match.Server
     block: Sequence[Entry]
+    around: Sequence[Setting] = ()
+    """The directives beside the servers."""
 
     @property
     def place(self) -> Place:
@@ -77,17 +81,24 @@ class Server:
         return Place(self.match.file, self.match.line)
 
     def inherits(self, setting: Setting) -> bool:
-        """Return whether a directive of http has an effect on it: it has none of its own, or it names the definition.
+        """Return whether a directive of http has an effect on it: it has none of its own, or the definition is named.
 
         A directive of a level replaces those of that name from the level above, also where several stand side by side.
         """
         if setting.defines:
-            return re.search(rf"(?<!\w){re.escape(setting.defines)}(?!\w)", self._text) is not None
+            return _names(self._acting, setting.defines)
         return _inherits(self.block, setting.directive)
 
     @cached_property
-    def _text(self) -> str:
-        return " ".join(word for entry in nginx_tree.every(self.block) for word in entry["args"])
+    def _acting(self) -> str:
+        """The words of all that acts on it: its own, those it inherits, and definitions that any of these name."""
+        inherited = [each.text for each in self.around if not each.defines and _inherits(self.block, each.directive)]
+        text = " ".join([_words(self.block), *inherited])
+        rest = [each for each in self.around if each.defines]
+        while named := [each for each in rest if _names(text, each.defines)]:
+            text = " ".join([text, *(each.text for each in named)])
+            rest = [each for each in rest if each not in named]
+        return text
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,7 @@ class Configuration:
     def servers(self) -> Sequence[Server]:
         """The servers of http, in nginx's order."""
         return [
-            Server(server_match.server_of(str(entry["file"]), entry), entry["block"])
+            Server(server_match.server_of(str(entry["file"]), entry), entry["block"], list(self.settings.values()))
             for http in self._https
             for entry in http["block"]
             if entry["directive"] == "server" and "block" in entry
@@ -237,6 +248,17 @@ def _matches(path: str, pattern: str) -> bool:
     )
 
 
+def _words(entries: Iterable[Entry]) -> str:
+    return " ".join(str(word) for entry in nginx_tree.every(entries) for word in (entry["directive"], *entry["args"]))
+
+
+def _names(text: str, name: str) -> bool:
+    """Whether a text names a definition, with braces around a variable's name or without."""
+    bare = re.escape(name.removeprefix("$"))
+    pattern = rf"\$(?:\{{{bare}\}}|{bare}(?!\w))" if name.startswith("$") else rf"(?<![\w$]){bare}(?!\w)"
+    return re.search(pattern, text) is not None
+
+
 def _inherits(block: Iterable[Entry], directive: str) -> bool:
     entries = list(block)
     if any(entry["directive"] == directive for entry in entries):
@@ -260,6 +282,8 @@ def _keyed(entry: Entry) -> tuple[str, str]:
         return key, _short(text, hidden=hidden)
     if nginx_tree.HEADERS.search(name) and words:
         key, text = f"{name}[{nginx_tree.header(words[0])}]", nginx_tree.joined(words[1:])
+    elif name.endswith("_param") and words:
+        key, text = f"{name}[{words[0]}]", nginx_tree.joined(words[1:])
     elif name in _DEFINES and words:
         key, text = f"{name}[{_defined(name, words)}]", nginx_tree.joined(words)
     elif name not in _SEVERAL:
@@ -278,7 +302,8 @@ def _setting(several: Sequence[tuple[str, Entry]]) -> Setting:
     name = str(last["directive"])
     value = _short("; ".join(value for value, _ in several), hidden=False)
     place = Place(str(last["file"]), int(last["line"]))
-    return Setting(name, value, place, _defined(name, last["args"]) if name in _DEFINES and last["args"] else "")
+    defines = _defined(name, last["args"]) if name in _DEFINES and last["args"] else ""
+    return Setting(name, value, place, defines, _words(entry for _, entry in several))
 
 
 def _defined(name: str, words: Sequence[str]) -> str:

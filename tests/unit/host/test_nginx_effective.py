@@ -149,6 +149,22 @@ def test_what_a_server_inherits(http: str, server: str, inherited: bool) -> None
     assert found.servers[0].inherits(setting) is inherited
 
 
+@pytest.mark.parametrize(
+    ("beside", "server", "named"),
+    [
+        ("expires $far;", "", True),
+        ("expires $far;", "expires off;", False),
+        ("map $far $farther { default 1; }", "add_header A $farther;", True),
+        ("map $far $farther { default 1; }", "add_header A x;", False),
+        ("log_format f '${far}'; access_log /x f;", "", True),
+        ("log_format f '${far}';", "access_log off;", False),
+    ],
+)
+def test_a_definition_acts_on_a_server_through_what_that_inherits(beside: str, server: str, named: bool) -> None:
+    found = load({MAIN: f"http {{ map $uri $far {{ default 1; }} {beside} server {{ {server} }} }}"}, MAIN)
+    assert found.servers[0].inherits(found.settings["map[$uri $far]"]) is named
+
+
 def test_what_a_snippet_contributes_to_a_site() -> None:
     site = "server { include snippets/a; location / { include snippets/b; proxy_pass http://10.0.0.1; } }"
     found = load({
