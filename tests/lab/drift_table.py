@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flowmaster.compare.finding import ABSENT, ALLOCATED, Action, Change, Finding, FindingClass, ObjectRef, consequence
-from tests.lab import nginx_rows, rows, traffic_rows
+from tests.lab import nginx_rows, port_rows, rows, traffic_rows
 from tests.lab.row import Expected, Row
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "drift.md"
@@ -22,6 +22,7 @@ TABLES: dict[str, Mapping[str, Row]] = {
     "Foreign objects": rows.FOREIGN,
     "Traffic, owners and pods": traffic_rows.ROWS,
     "nginx": nginx_rows.ROWS,
+    "Ports and certificates": port_rows.ROWS,
 }
 """Rows by what they are about."""
 _HEAD = "| done by hand | object | field | class | by default |\n| --- | --- | --- | --- | --- |"
