@@ -29,7 +29,7 @@ from flowmaster.cluster import reader
 from flowmaster.cluster.connection import Api, UnreachableError, connect
 from flowmaster.cluster.copies import LAST_APPLIED
 from flowmaster.cluster.kinds import kind_name
-from flowmaster.cluster.normalise import annotation
+from flowmaster.cluster.normalise import HEALED_FROM, annotation
 from flowmaster.cluster.rollout import workload
 from flowmaster.cluster.writes import Step, carry_out
 from flowmaster.compare.finding import FindingClass, ObjectRef
@@ -39,7 +39,7 @@ from flowmaster.drift.host import HostSource, start_reading
 from flowmaster.drift.objects import reference
 from flowmaster.drift.preflight import check_identity, check_images
 from flowmaster.heal import takeover
-from flowmaster.heal.kept_fields import HEALED
+from flowmaster.heal.kept_fields import HEALED, writers_annotation
 from flowmaster.heal.plan import Body, Plan, plan
 from flowmaster.render.objects import CLUSTER_SCOPED
 from flowmaster.report.summary import basis
@@ -99,7 +99,10 @@ class Server:
         mark = self._mark(ref)
         if mark:
             metadata: Body = copy.deepcopy(cast(Body, props["metadata"]))
-            metadata.setdefault("annotations", {})[HEALED] = mark
+            annotations = metadata.setdefault("annotations", {})
+            annotations[HEALED] = mark
+            if writers := writers_annotation(self.before.bodies.get(ref), self._writers(ref)):
+                annotations[HEALED_FROM] = writers
             props = {**props, "metadata": metadata}
         if self._hook is not None and self._writes(ref):
             hooks = pulumi.ResourceHookBinding(before_update=[self._hook])
@@ -118,6 +121,9 @@ class Server:
 
     def _writes(self, ref: ObjectRef) -> bool:
         return ref in self.plan.steps or (ref.kind == "Namespace" and bool(self.plan.deletions))
+
+    def _writers(self, ref: ObjectRef) -> Sequence[tuple[str, str]]:
+        return self.plan.steps[ref].writers if ref in self.plan.steps else ()
 
     def _mark(self, ref: ObjectRef) -> str | None:
         """Return a new annotation if there is drift to heal, else that of the last update."""

@@ -14,7 +14,7 @@ from flowmaster.compare.path import covers
 
 RELOAD = "reload"
 """Condition: nginx runs an older version of the file, and a reload is enough."""
-Condition = Literal["autoscaled", "controlled", "irreplaceable", "reload"]
+Condition = Literal["autoscaled", "controlled", "irreplaceable", "reload", "repeated"]
 Classes = Annotated[
     tuple[FindingClass, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
@@ -37,7 +37,8 @@ class Rule(Model):
     when: Condition | None = None
     """`autoscaled`: the object has an autoscaler, and the live value is within its bounds. `controlled`: an owner
     reference that a controller set. `irreplaceable`: the field could only be set back by recreating an object that
-    holds data. `reload`: nginx has not loaded a site of this project since its file changed."""
+    holds data. `reload`: nginx has not loaded a site of this project since its file changed. `repeated`: a program set
+    the value again after an update had undone it."""
     action: Action
     why: str = ""
 
@@ -88,6 +89,7 @@ DEFAULTS: tuple[Rule, ...] = (
         **{"class": "foreign"},
     ),
     Rule(when="irreplaceable", action=Action.REPORT, why="recreating it could lose its data"),
+    Rule(when="repeated", action=Action.REPORT, why="whoever sets it would set it again: pods would roll without end"),
 )
 """Built-in rules for changes that a healthy cluster makes itself. Rules of the stack take precedence."""
 

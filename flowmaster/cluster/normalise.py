@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 from flowmaster.cluster.copies import is_copy
@@ -20,6 +21,8 @@ OWN_ANNOTATIONS = ("pulumi.com/", "flowmaster.io/")
 KEPT = "flowmaster.io/kept"
 """The annotation that lists the fields whose live values the last update kept."""
 KEPT_SEPARATOR = ", "
+HEALED_FROM = "flowmaster.io/healed-from"
+"""The annotation with the programs whose values were undone, by field. A program without a name has an empty one."""
 
 _SAME_AS_ABSENT = frozenset(
     {
@@ -112,6 +115,15 @@ def annotation(body: Any, name: str) -> str:
 def kept_fields(body: Any) -> frozenset[str]:
     """Return the paths of fields that were applied with their live values."""
     return frozenset(filter(None, annotation(body, KEPT).split(KEPT_SEPARATOR)))
+
+
+def healed_from(body: Any) -> dict[str, str]:
+    """Return the programs whose values were undone, by field."""
+    try:
+        found = json.loads(annotation(body, HEALED_FROM) or "{}")
+    except ValueError:
+        return {}
+    return {str(path): str(name) for path, name in found.items()} if isinstance(found, dict) else {}
 
 
 def _encode(secret: Body) -> None:

@@ -51,6 +51,8 @@ class Step:
     ref: ObjectRef
     way: Way
     paths: tuple[str, ...] = ()
+    writers: tuple[tuple[str, str], ...] = ()
+    """The programs that had set fields, each field with its program: they may set them again."""
     live: Body | None = None
     """The object as read. It is written only if it has not changed since."""
     healed: Body | None = None

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from config.rules import CONTROLLERS
 from flowmaster.cluster.defaults import Body
 from flowmaster.cluster.env_references import unresolved
-from flowmaster.cluster.field_managers import by_a_person
+from flowmaster.cluster.field_managers import OWN, by_a_person
 from flowmaster.cluster.immutable_fields import IRREPLACEABLE, immutable
 from flowmaster.cluster.kinds import KINDS, kind_name
+from flowmaster.cluster.normalise import healed_from
 from flowmaster.cluster.reader import LiveState
-from flowmaster.compare.finding import ABSENT, FindingClass, ObjectRef
+from flowmaster.compare.finding import ABSENT, Change, Finding, FindingClass, ObjectRef
 from flowmaster.compare.path import Path, render
 from flowmaster.compare.three_way import Difference
 
+_RECURRENT = frozenset({FindingClass.DRIFT, FindingClass.FOREIGN})
 _READ = frozenset(kind.name for kind in KINDS)
 
 
@@ -56,6 +59,32 @@ def conditions(
     limits = bounds.get(ref)
     within = limits and text == "spec.replicas" and isinstance(value, int) and limits[0] <= value <= limits[1]
     return frozenset({"autoscaled"}) if within else frozenset()
+
+
+def writer(finding: Finding) -> str | None:
+    """Return the program that set a field and may set it again; empty for one without a name, None for a person.
+
+    Whoever has no name is a program only where something was added: Kubernetes names nobody for what was removed.
+    """
+    if finding.manager is None:
+        return "" if finding.change is Change.ADDED and finding.path else None
+    return None if by_a_person(finding.manager) else finding.manager
+
+
+def with_recurrence(finding: Finding, last: Any) -> Finding:
+    """Mark a difference that a program has made again, after the last update had undone the same one.
+
+    :param last: the last applied body, which names these programs (:func:`flowmaster.cluster.normalise.healed_from`).
+    """
+    name = writer(finding)
+    recurs = name is not None and finding.cls in _RECURRENT and healed_from(last).get(finding.path) == name
+    if not recurs:
+        return finding
+    own = any(name == manager for manager, _ in OWN)
+    who = f"{name} has" if name and not own else "a webhook, or a program without a name, has"
+    words = f"{who} set it again after up had undone it: a rule has to say who is right"
+    conditions = finding.conditions | {"repeated"}
+    return replace(finding, conditions=conditions, note="; ".join(filter(None, (finding.note, words))))
 
 
 def autoscaled(live: LiveState) -> dict[ObjectRef, tuple[int, int]]:

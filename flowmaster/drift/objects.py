@@ -232,7 +232,7 @@ def _finding(difference: Difference, ref: ObjectRef, live: Body, comparison: Com
     changed = difference.change is Change.CHANGED
     live_value, live_masked = comparison.masker.mask(ref.kind, path, difference.live, changed)
     declared_value, declared_masked = comparison.masker.mask(ref.kind, path, difference.declared)
-    return Finding(
+    finding = Finding(
         cls=cls,
         object=ref,
         path=text,
@@ -246,6 +246,7 @@ def _finding(difference: Difference, ref: ObjectRef, live: Body, comparison: Com
         revision=_revision(live) if live_masked or declared_masked else "",
         conditions=notes.conditions(ref, difference, owner.manager if owner else None, live, comparison.bounds),
     )
+    return notes.with_recurrence(finding, comparison.last(ref))
 
 
 def _missing(ref: ObjectRef, body: Body, comparison: Comparison) -> Finding:

@@ -41,7 +41,7 @@ class Traffic:
         found: dict[tuple[str, str], list[tuple[ObjectRef, Mapping[str, str]]]] = {}
         for ref, body in self.live.of("Service"):
             selector = (body.get("spec") or {}).get("selector")
-            if selector and ref in self.desired:
+            if selector and ref in self.desired and ref.namespace == self.live.namespace:
                 found.setdefault(next(iter(selector.items())), []).append((ref, selector))
         return found
 

@@ -7,12 +7,21 @@ last update: Pulumi sees no change, and the fields stay.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from flowmaster.cluster.defaults import fill
-from flowmaster.cluster.normalise import KEPT, KEPT_SEPARATOR, annotation, kept_fields, normalise
+from flowmaster.cluster.normalise import (
+    HEALED_FROM,
+    KEPT,
+    KEPT_SEPARATOR,
+    annotation,
+    healed_from,
+    kept_fields,
+    normalise,
+)
 from flowmaster.cluster.schema import schema
 from flowmaster.compare.finding import ABSENT, OPAQUE, Change, ObjectRef
 from flowmaster.compare.path import Item, Path, render
@@ -23,6 +32,22 @@ Body = dict[str, Any]
 HEALED = "flowmaster.io/healed"
 """The annotation with the time and the fields of the last heal. A new value makes Pulumi see a change: the program's
 other inputs equal those of the last update, whatever happened on the server."""
+
+_REMEMBERED = 20
+"""Fields of one object whose writers are remembered."""
+
+
+def writers_annotation(last: Any, writers: Iterable[tuple[str, str]]) -> str:
+    """Return the annotation that remembers whose values were undone, the latest last; empty if nobody's were.
+
+    :param last: the last applied body.
+    :param writers: the programs whose values the next update undoes, by field.
+    """
+    found = healed_from(last)
+    for path, name in writers:
+        found.pop(path, None)
+        found[path] = name
+    return json.dumps(dict([*found.items()][-_REMEMBERED:])) if found else ""
 
 
 def pulumi_inputs(ref: ObjectRef, declared: Body, last: Any, kept: Iterable[Difference], written: bool) -> Body | None:
@@ -86,7 +111,7 @@ def _declared_path(body: Any, path: Path) -> Path:
 
 def _without_own_annotations(body: Body) -> Body:
     metadata = body.get("metadata") or {}
-    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in (HEALED, KEPT)}
+    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in (HEALED, HEALED_FROM, KEPT)}
     return {**body, "metadata": {**metadata, "annotations": annotations}}
 
 

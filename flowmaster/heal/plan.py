@@ -15,6 +15,7 @@ from flowmaster.compare.finding import Action, Finding, FindingClass, ObjectRef
 from flowmaster.compare.path import render
 from flowmaster.compare.three_way import Difference, apply, has_opaque
 from flowmaster.drift.last_applied import Applied
+from flowmaster.drift.notes import writer
 from flowmaster.drift.objects import Comparison, findings_with_differences, reference
 from flowmaster.heal import kept_fields
 
@@ -93,10 +94,13 @@ def _plan_object(
     if not healed:
         return None, body
     paths = tuple(f.path for _, f in healed)
+    names = ((f.path, writer(f)) for _, f in healed if f.cls in _LIVE)
+    writers = tuple((path, name) for path, name in names if name is not None)
     if any(_immutable(ref, ds, live) for ds, _ in healed):
-        return Step(ref=ref, way=Way.REMAKE, paths=paths, live=live, healed=body or declared), body
+        return Step(ref=ref, way=Way.REMAKE, paths=paths, writers=writers, live=live, healed=body or declared), body
     differences = [d for ds, _ in (*healed, *pending) for d in ds]
-    return Step(ref=ref, way=Way.PATCH, paths=paths, live=live, healed=apply(differences, live)), body
+    healed_body = apply(differences, live)
+    return Step(ref=ref, way=Way.PATCH, paths=paths, writers=writers, live=live, healed=healed_body), body
 
 
 def _applied_unknown(differences: Iterable[Difference]) -> bool:

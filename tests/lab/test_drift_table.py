@@ -278,7 +278,8 @@ def test_tags_that_moved_or_went_and_pods_that_fail_are_reported_and_left(health
             ),
             "Deployment/process-views": (
                 "unhealthy", "pods.containers[process-views]",
-                re.compile(r"(CrashLoopBackOff|crash\S+.*): exit code 3 \(Error\), [2-9] restarts"), "running",
+                re.compile(r"(CrashLoopBackOff|crashed|keeps crashing): exit code 3 \(Error\), [2-9] restarts"),
+                "running",
             ),
             "Deployment/event-bus": (
                 "unhealthy", "pods.containers[event-bus]", "not ready: its readiness probe fails", "running"

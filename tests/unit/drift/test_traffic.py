@@ -183,6 +183,17 @@ def test_pods_of_declared_workloads_are_no_finding() -> None:
     assert server.findings() == []
 
 
+def test_a_declared_service_of_another_namespace_catches_no_pod_here() -> None:
+    server = Server()
+    metadata = {"name": "web", "namespace": "databases"}
+    elsewhere = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": {"app": "other"}}}
+    server.live.objects[ObjectRef("Service", "databases", "web")] = elsewhere
+    server.declared.append(elsewhere)
+    server.create(pod("bare", {"app": "other"}, phase="Running"))
+    notes = [finding.note for finding in server.findings() if finding.object.kind == "Pod"]
+    assert notes == [""]
+
+
 def test_an_owner_that_could_not_be_read_is_not_called_foreign() -> None:
     server = Server()
     hashed = {**WEB, "pod-template-hash": "1"}
