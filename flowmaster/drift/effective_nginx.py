@@ -50,6 +50,11 @@ def notes(comparison: Comparison) -> list[str]:
         for path, reason in comparison.effective.unparsed.items()
         if path not in _own(comparison)
     ]
+    found += [
+        f"nginx: {path}, included within {context}, is not compared: it cannot be read, or is larger than 1 MiB"
+        for path, context in comparison.effective.unread.items()
+        if context not in ("", "http") and path in files
+    ]
     if recorded is None or comparison.host.configuration != recorded.configuration:
         return found
     told = {setting.place.file for _, _, setting, sites in _changes(comparison, recorded) if sites}

@@ -224,6 +224,21 @@ def test_another_file_that_cannot_be_read_is_unknown(healthy: Comparison) -> Non
     assert (found.cls, found.live) == (FindingClass.UNKNOWN, f"{EXTRA} cannot be read")
 
 
+def test_a_list_that_is_too_large_to_be_read_is_a_note(healthy: Comparison) -> None:
+    conf = CONF.replace("sendfile on;", "sendfile on; geo $x { include /etc/nginx/block.list; }")
+    now = recorded(having(healthy, {MAIN: conf, "/etc/nginx/block.list": None}))
+    assert findings(now) == []
+    [note] = effective_nginx.notes(now)
+    assert note.startswith("nginx: /etc/nginx/block.list, included within geo, is not compared")
+
+
+@pytest.mark.parametrize("path", ["inherited.limit_rate", "inherited.*", "inherited"])
+def test_a_rule_ignores_what_is_meant(healthy: Comparison, path: str) -> None:
+    found = findings(having(healthy, {EXTRA: "limit_rate 1k;"}))
+    rule = Rule.model_validate({"kind": "Nginx", "path": path, "action": "ignore"})
+    assert [str(f.action) for f in apply_rules(found, [rule])] == ["ignore"]
+
+
 def test_nginx_that_was_started_with_another_file(healthy: Comparison) -> None:
     now = having(healthy, {OTHER: CONF})
     now = replace(now, host=replace(now.host, configuration=OTHER))
