@@ -201,7 +201,7 @@ def _answers_instead(name: str, comparison: Comparison) -> str:
 
 def _settings(effective: Configuration, own: Collection[str]) -> dict[str, Setting]:
     within = {key: setting for key, (setting, _) in effective.included(own).items()}
-    return {**effective.settings, **within}
+    return {**effective.settings_besides(own), **within}
 
 
 def _changes(comparison: Comparison, recorded: Recorded) -> Iterator[tuple[str, str | None, Setting, list[str]]]:

@@ -128,11 +128,15 @@ class Configuration:
     @cached_property
     def settings(self) -> Mapping[str, Setting]:
         """The directives of http and of the outermost level beside the servers, by `directive` or `directive[word]`."""
+        return self.settings_besides(())
+
+    def settings_besides(self, own: Collection[str]) -> Mapping[str, Setting]:
+        """Those of them that do not stand in one of these files."""
         found: dict[str, list[tuple[str, Entry]]] = {}
         events = [e for entry in self.entries if entry["directive"] == "events" for e in entry.get("block", ())]
         for entry in (*self.entries, *(e for http in self._https for e in http["block"])):
             name = entry["directive"]
-            if name not in _NOT_RECORDED and name != "events":
+            if name not in _NOT_RECORDED and name != "events" and entry["file"] not in own:
                 key, value = _keyed(entry)
                 found.setdefault(key, []).append((value, entry))
         for entry in events:

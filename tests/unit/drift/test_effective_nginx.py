@@ -285,6 +285,13 @@ def test_a_snippet_of_the_site_is_compared_by_its_directives(healthy: Comparison
     assert found.declared == "192.0.2.1"
 
 
+def test_what_a_site_defines_beside_its_servers_is_its_own(healthy: Comparison) -> None:
+    text = str(healthy.host.files[PATH].content)
+    now = having(healthy, {PATH: f"upstream back {{ server 10.0.0.1; }}\n{text}"})
+    assert [f for f in findings(now) if f.object.kind == "Nginx"] == []
+    assert recorded(now).proxy.recorded == healthy.proxy.recorded
+
+
 def test_who_changed_a_file_is_told_where_it_is_known(healthy: Comparison) -> None:
     now = having(healthy, {EXTRA: "limit_rate 1k;"})
     by_sudo = {**now.host.files, EXTRA: replace(now.host.files[EXTRA], writer="ben")}
