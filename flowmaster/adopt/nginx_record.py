@@ -23,7 +23,7 @@ def read(settings: Settings) -> Recorded:
     :raises AdoptionError: where the stack has no sites, or the server's configuration of nginx is not known.
     :raises HostError: where the server cannot be read over SSH.
     """
-    host = host_source.start_reading(settings)
+    host = host_source.start_reading(settings, ask=False)
     if host is None or settings.stack.reverse_proxy is None:
         raise AdoptionError(
             f"stack {settings.name} has no sites of nginx",
