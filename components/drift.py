@@ -205,7 +205,7 @@ def compare(
     declared = [*declared, *(host.bodies(live, before) if host is not None else ())]
     rules = settings.stack.rules
     how = engine.Options(stack=settings.name, rules=rules, sources=(host,) if host else ())
-    report = engine.build_report(api, live, declared, before, how)
+    report = engine.with_webhooks(api, engine.build_report(api, live, declared, before, how))
     if host is not None:
         host.raise_host_key_error()
     todo = plan(declared, before, live, report.findings, rules)

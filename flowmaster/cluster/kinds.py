@@ -87,6 +87,14 @@ def remember(kind: Kind) -> None:
     _served.setdefault(kind.name, kind)
 
 
+def kind_of(ref: ObjectRef) -> Kind:
+    """Return the kind of an object.
+
+    :raises KeyError: if the kind is neither above nor discovered.
+    """
+    return _served[ref.kind]
+
+
 def path_of(ref: ObjectRef) -> str:
     """Return the API path of an object.
 

@@ -16,7 +16,7 @@ from flowmaster.cluster import reader
 from flowmaster.cluster.kinds import KINDS
 from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import Action, Change, Finding, FindingClass, ObjectRef, fingerprint, sorted_findings
-from flowmaster.drift import health, objects, pods, registry, traffic
+from flowmaster.drift import health, objects, pods, registry, traffic, webhooks
 from flowmaster.drift.coverage import Coverage
 from flowmaster.drift.last_applied import Applied
 
@@ -137,7 +137,12 @@ def detect_drift(
     live = _read_remaining(api, reading, desired)
     desired += [body for source in options.sources for body in source.bodies(live, last_applied)]
     report = build_report(api if options.registry else None, live, desired, last_applied, options)
-    return replace(report, seconds=time.perf_counter() - started)
+    return replace(with_webhooks(api, report), seconds=time.perf_counter() - started)
+
+
+def with_webhooks(api: reader.Reader, report: Report) -> Report:
+    """Name the webhooks that may be behind changes that come back and have no field manager. Rarely asks the server."""
+    return replace(report, findings=webhooks.named(api, report.findings))
 
 
 def read_live(api: reader.Reader, namespace: str, sources: Sequence[Source] = ()) -> reader.LiveState:

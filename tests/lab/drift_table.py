@@ -20,13 +20,13 @@ TABLES: dict[str, Mapping[str, Row]] = {
     "Services": rows.OF_SERVICES,
     "Configuration and the namespace": rows.OF_CONFIGURATION,
     "Foreign objects": rows.FOREIGN,
-    "Traffic, owners and pods": traffic_rows.ROWS,
+    "Traffic, owners and pods": {**traffic_rows.ROWS, **traffic_rows.ALONE, **traffic_rows.UNREAD},
     "nginx": nginx_rows.ROWS,
     "Ports and certificates": port_rows.ROWS,
 }
 """Rows by what they are about."""
 _HEAD = "| done by hand | object | field | class | by default |\n| --- | --- | --- | --- | --- |"
-_WHICH = {"pod": "POD", "uid": "UID"}
+_WHICH = {"pod": "POD", "set": "REPLICASET", "uid": "UID"}
 
 
 def table() -> str:
@@ -66,7 +66,7 @@ def _finding(row: Row, expected: Expected, ref: ObjectRef) -> Finding:
 
 def _plain(text: str) -> str:
     """Return a text with words in place of what is known only on a server."""
-    return re.sub(r"\{(pod|uid):[^}]+\}", lambda found: _WHICH[found[1]], text)
+    return re.sub(r"\{(pod|set|uid):[^}]+\}", lambda found: _WHICH[found[1]], text)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,19 @@ from lab.twin import Twin
 from tests.lab import batch as table
 from tests.lab.batch import about, agrees, told, until, until_told
 from tests.lab.operate import Operator, Preview, named
-from tests.lab.row import REPORT, Row, container
-from tests.lab.traffic_rows import ROWS, RULES, Placeholders, declare, inject, of_another_namespace
+from tests.lab.row import HEAL, REPORT, Row
+from tests.lab.traffic_rows import (
+    ALONE,
+    REPEATED,
+    ROWS,
+    RULES,
+    SCALED,
+    UNREAD,
+    Placeholders,
+    declare,
+    inject,
+    of_another_namespace,
+)
 
 OUTSIDE = "elsewhere"
 
@@ -151,37 +162,34 @@ def without_controllers(operator: Operator) -> Iterator[None]:
         operator.twin.start_process("kube-controller-manager")
 
 
-def test_a_replica_set_scaled_past_its_deployment_is_told_until_the_controller_sets_it_back(healthy: Operator) -> None:
-    selector = "--selector=app.kubernetes.io/name=dxg-service"
-    [replica_set] = healthy.kubectl("get", "replicaset", selector, "--output=name").split()
-    name = replica_set.partition("/")[2]
-    with without_controllers(healthy):
-        healthy.kubectl("scale", replica_set, "--replicas=3")
-        [finding] = healthy.report()["findings"]
-    assert (finding["class"], named(finding)) == ("drift", "Deployment/dxg-service")
-    assert (finding["path"], finding["live"], finding["declared"], finding["manager"], finding["action"]) == (
-        f"replicaSets[{name}].spec.replicas", 3, 1, "kubectl", "report"
+def is_told(report: dict[str, Any], row: Row, known: Placeholders, action: str = REPORT) -> None:
+    """The report has the one finding of a row, and no other."""
+    [finding], [expected] = report["findings"], row.findings
+    assert (finding["class"], named(finding), finding["path"], finding["manager"], finding["action"]) == (
+        expected.cls, row.object, known(expected.path), expected.manager, action
     )  # fmt: skip
+    assert agrees(finding.get("live"), expected.live), finding
+    assert agrees(finding.get("declared"), expected.declared), finding
+    assert action != REPORT or expected.note in finding["note"]
+
+
+def test_a_replica_set_scaled_past_its_deployment_is_told_until_the_controller_sets_it_back(healthy: Operator) -> None:
+    known = Placeholders(healthy)
+    with without_controllers(healthy):
+        inject(healthy, ALONE[SCALED], known)
+        is_told(healthy.report(), ALONE[SCALED], known)
     until_told(healthy, [])
 
 
-def meddle(operator: Operator) -> None:
-    """What an operator does that wants another value: it writes it whenever it is not there."""
-    operator.kubectl(*container("dxg-service", {"env": [{"name": "INJECTED", "value": "1"}]}, "meddler"))
-
-
 def test_a_program_that_sets_a_field_again_is_named_and_pods_do_not_roll_for_ever(healthy: Operator) -> None:
-    path = "spec.template.spec.containers[dxg-service].env[INJECTED]"
-    meddle(healthy)
-    [finding] = healthy.report()["findings"]
-    assert (finding["path"], finding["manager"], finding["action"]) == (path, "meddler", "heal")
+    known, row = Placeholders(healthy), ALONE[REPEATED]
+    inject(healthy, row, known)
+    is_told(healthy.report(), row, known, HEAL)
     healthy.up()
     assert told(healthy.report()) == []
-    meddle(healthy)
+    inject(healthy, row, known)
     healthy.kubectl("rollout", "status", "deployment/dxg-service", "--timeout=60s")
-    [finding] = healthy.report()["findings"]
-    assert (finding["path"], finding["manager"], finding["action"]) == (path, "meddler", "report")
-    assert finding["note"] == "meddler has set it again after up had undone it: a rule has to say who is right"
+    is_told(healthy.report(), row, known)
     before = healthy.get("Deployment/dxg-service")["metadata"]["generation"]
     for _ in range(2):
         preview = healthy.preview("--expect-no-changes")
@@ -198,20 +206,12 @@ def test_a_program_that_sets_a_field_again_is_named_and_pods_do_not_roll_for_eve
 # -- what cannot be looked at is unknown, never clean --------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("plural", "kind", "words"),
-    [
-        ("endpointslices", "EndpointSlice", "traffic of declared Services that goes elsewhere would go unnoticed"),
-        ("replicasets", "ReplicaSet", "pods that are not what their template says would go unnoticed"),
-    ],
-)
-def test_what_kubernetes_makes_that_may_not_be_read_is_unknown(
-    healthy: Operator, tmp_path: Path, plural: str, kind: str, words: str
-) -> None:
-    auditor = healthy.knowing(KUBECONFIG=str(table.kubeconfig_without(healthy, plural, tmp_path)))
+@pytest.mark.parametrize("row", UNREAD.values(), ids=list(UNREAD))
+def test_what_kubernetes_makes_that_may_not_be_read_is_unknown(healthy: Operator, tmp_path: Path, row: Row) -> None:
+    kind = row.object.partition("/")[0]
+    auditor = healthy.knowing(KUBECONFIG=str(table.kubeconfig_without(healthy, f"{kind.lower()}s", tmp_path)))
     report = auditor.report()
-    assert told(report) == [("unknown", f"{kind}/*", "")]
-    assert report["findings"][0]["note"] == words
+    is_told(report, row, Placeholders(healthy))
     assert report["exitCode"] == 5
     assert any(entry.startswith(f"{kind} (") for entry in report["coverage"]["notLookedAt"])
 

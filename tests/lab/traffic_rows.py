@@ -1,6 +1,7 @@
 """What is done by hand to where traffic goes, to what holds an object, and to pods; and what has to be found of it.
 
-In commands, objects and paths, `{pod:NAME}` is the pod that the service had before, `{uid:KIND/NAME}` an object's uid.
+In commands, objects and paths, `{pod:NAME}` is the pod that the service had before, `{set:NAME}` its ReplicaSet, and
+`{uid:KIND/NAME}` an object's uid.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from typing import Any
 
 from tests.lab.operate import Operator
-from tests.lab.row import HEAL, REPORT, Expected, Row, json_patch, main
+from tests.lab.row import HEAL, REPORT, Expected, Row, container, json_patch, main
 from tests.lab.rows import OLD_IMAGE
 
 NAME = "app.kubernetes.io/name"
@@ -133,6 +134,36 @@ ROWS = {
     ),
 }  # fmt: skip
 
+SCALED = "ReplicaSet scaled past its Deployment, while no controller runs"
+REPEATED = "variable that a program sets again after up had removed it"
+ALONE = {
+    SCALED: Row(
+        "Deployment/dxg-service", [("scale", "replicaset/{set:dxg-service}", "--replicas=3")],
+        (Expected("drift", "replicaSets[{set:dxg-service}].spec.replicas", 3, 1, "kubectl", REPORT,
+                  "the Deployment's controller sets it back"),),
+    ),
+    REPEATED: Row(
+        "Deployment/dxg-service",
+        [container("dxg-service", {"env": [{"name": "INJECTED", "value": "1"}]}, "meddler")],
+        (Expected("foreign", f"{main('dxg-service')}.env[INJECTED]", {"value": "1"}, None, "meddler", REPORT,
+                  "meddler has set it again after up had undone it: a rule has to say who is right"),),
+    ),
+}  # fmt: skip
+"""Rows that need the server for themselves."""
+UNREAD = {
+    "EndpointSlices may not be listed": Row(
+        "EndpointSlice/*", [],
+        (Expected("unknown", "", re.compile(".*forbidden.*"), None, None, REPORT,
+                  "traffic of declared Services that goes elsewhere would go unnoticed"),),
+    ),
+    "ReplicaSets may not be listed": Row(
+        "ReplicaSet/*", [],
+        (Expected("unknown", "", re.compile(".*forbidden.*"), None, None, REPORT,
+                  "pods that are not what their template says would go unnoticed"),),
+    ),
+}  # fmt: skip
+"""What may not be looked at."""
+
 RULES = [
     {"kind": "EndpointSlice", "name": "leftover-*", "class": "foreign", "action": "heal", "why": "left by an installer"}
 ]
@@ -145,15 +176,22 @@ class Placeholders:
         self._operator = operator
         items = json.loads(operator.kubectl("get", "pods", "--output", "json"))["items"]
         self._pods = {item["metadata"]["labels"].get(NAME): item["metadata"]["name"] for item in items}
+        self._sets = {
+            item["metadata"]["labels"].get(NAME): item["metadata"]["ownerReferences"][0]["name"]
+            for item in items
+            if item["metadata"].get("ownerReferences")
+        }
         self._uids: dict[str, str] = {}
 
     def __call__(self, text: str) -> str:
         """A text with all placeholders replaced."""
-        return re.sub(r"\{(pod|uid):([^}]+)\}", self._value, text)
+        return re.sub(r"\{(pod|set|uid):([^}]+)\}", self._value, text)
 
     def _value(self, found: re.Match[str]) -> str:
         if found[1] == "pod":
             return str(self._pods[found[2]])
+        if found[1] == "set":
+            return str(self._sets[found[2]])
         if found[2] not in self._uids:
             self._uids[found[2]] = self._operator.kubectl("get", found[2], "--output=jsonpath={.metadata.uid}")
         return self._uids[found[2]]
