@@ -66,7 +66,9 @@ class ReverseProxy(Component):
 
     def _site(self, name: str, site: Site | SiteTemplate, args: ReverseProxyArgs) -> NginxSite:
         needed = {s: args.addresses[s] for s in nginx.services(site)}
-        text = pulumi.Output.all(**needed).apply(lambda addresses: nginx.site_text(site, addresses))
+        # an address is no secret, although Deployments with sealed variables make all that is waited for one
+        known = pulumi.Output.unsecret(pulumi.Output.all(**needed))
+        text = known.apply(lambda addresses: nginx.site_text(site, addresses))
         return NginxSite(
             name,
             content=text.apply(nginx_tree.readable),

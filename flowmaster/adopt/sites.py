@@ -102,6 +102,8 @@ class Wanted:
         enabled = [path.rpartition("/")[2] for path in sorted(host.files) if path.rpartition("/")[0] == ENABLED]
         others = [name for name in enabled if name not in {*self.reserved, *self.beside}]
         for pattern in sorted(self.further):
+            if pattern in self.beside:
+                raise SiteAdoptionError(f"site {pattern} is declared already", "there is nothing to add", "see `drift`")
             if not any(fnmatchcase(name, pattern) for name in others):
                 raise SiteAdoptionError(
                     f"there is no enabled site {pattern}{closest(pattern, others)}",

@@ -71,8 +71,7 @@ def stack_text(
     :param rules: those that adoption makes (:mod:`flowmaster.adopt.unmanaged`); they take the place of those that
         it made before.
     """
-    editor = YAML()
-    editor.width = 200
+    editor = _editor()
     document = editor.load(original)
     config = document["config"]
     config[f"{PROJECT}:cluster"]["uid"] = adopted["uid"]
@@ -90,8 +89,7 @@ def with_sites(original: str, sites: Mapping[str, Body], without: Collection[str
     """Return the stack file with these nginx sites, without those others, and with what all of them inherit."""
     if not sites and not without and recorded is None:
         return original
-    editor = YAML()
-    editor.width = 200
+    editor = _editor()
     document = editor.load(original)
     config, key = document["config"], f"{PROJECT}:reverseProxy"
     proxy = config.get(key) or CommentedMap()
@@ -111,8 +109,7 @@ def with_sites(original: str, sites: Mapping[str, Body], without: Collection[str
 
 def with_recorded(original: str, recorded: Recorded) -> str:
     """Return the stack file with the record of what nginx's sites inherit. Each value is quoted: `on` is a text."""
-    editor = YAML()
-    editor.width = 200
+    editor = _editor()
     document = editor.load(original)
     values = recorded.model_dump(by_alias=True, exclude_none=True)
     for key in ("inherited", "files"):
@@ -125,8 +122,7 @@ def with_recorded(original: str, recorded: Recorded) -> str:
 
 def added_to_stack(original: str, services: Mapping[str, Body], added: Iterable[ObjectRef]) -> str:
     """Return the stack file with further releases, without the rules that ignored these objects."""
-    editor = YAML()
-    editor.width = 200
+    editor = _editor()
     document = editor.load(original)
     config = document["config"]
     releases = config.setdefault(f"{PROJECT}:services", CommentedMap())
@@ -168,13 +164,19 @@ def added_to_catalogue(original: str, added: Body) -> str:
 
 def without_secrets(text: str) -> str:
     """Return a stack file without its secret values, in the layout of :func:`stack_text`."""
-    editor = YAML()
-    editor.width = 200
+    editor = _editor()
     document = editor.load(text)
     _remove_secrets(document["config"])
     stream = io.StringIO()
     editor.dump(document, stream)
     return stream.getvalue()
+
+
+def _editor() -> YAML:
+    """An editor of stack files. Quotes stay: another reader may need them."""
+    editor = YAML()
+    editor.width, editor.preserve_quotes = 200, True
+    return editor
 
 
 def _remove_secrets(config: CommentedMap) -> None:

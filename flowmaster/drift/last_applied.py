@@ -161,11 +161,12 @@ def sites(deployment: Mapping[str, Any]) -> dict[str, str]:
     """Return the texts of nginx sites in a state."""
     found = {}
     for resource in deployment.get("resources") or ():
-        outputs = resource.get("outputs") or {}
         if str(resource.get("type", "")).endswith(_SITE) and not resource.get("delete"):
-            name, content = outputs.get("site"), outputs.get("content")
-            if isinstance(name, str) and isinstance(content, str):
-                found[name] = content
+            # outputs of an earlier version may be encrypted
+            for values in (resource.get("inputs") or {}, resource.get("outputs") or {}):
+                name, content = values.get("site"), values.get("content")
+                if isinstance(name, str) and isinstance(content, str):
+                    found[name] = content
     return found
 
 

@@ -13,7 +13,8 @@ from config.rules import RELOAD
 from flowmaster.cluster.masking import Masker
 from flowmaster.compare.finding import ABSENT, Change, Finding, FindingClass, ObjectRef
 from flowmaster.compare.three_way import Difference, compare
-from flowmaster.drift import effective_nginx
+from flowmaster.drift import effective_nginx, moved_services
+from flowmaster.drift.moved_services import NO_ADDRESS
 from flowmaster.host import directive_lines, effective_config, nginx_credentials, nginx_tree, server_match
 from flowmaster.host.nginx import ENABLED, File, HostState
 from flowmaster.render.nginx import services, site_text
@@ -21,7 +22,6 @@ from flowmaster.render.nginx import services, site_text
 NGINX = ObjectRef("Nginx", "", "nginx")
 MODE = "0644"
 OWNER = "root:root"
-_NO_ADDRESS = "address-of-{}:0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def findings(comparison: Comparison) -> list[Finding]:
 def declared_text(name: str, comparison: Comparison) -> str:
     """Render the desired site, with a placeholder for the address of a Service that does not exist."""
     site = comparison.proxy.sites[name]
-    return site_text(site, {s: comparison.addresses.get(s, _NO_ADDRESS.format(s)) for s in services(site)})
+    return site_text(site, {s: comparison.addresses.get(s, NO_ADDRESS.format(s)) for s in services(site)})
 
 
 def compared_as_text(comparison: Comparison) -> list[str]:
@@ -163,7 +163,7 @@ def _site_outside(name: str, file: File | None, comparison: Comparison) -> Findi
 
 
 def _unknown_address(found: Difference) -> bool:
-    return isinstance(found.declared, str) and _NO_ADDRESS.partition("{")[0] in found.declared
+    return isinstance(found.declared, str) and NO_ADDRESS.partition("{")[0] in found.declared
 
 
 def _missing(name: str, file: File | None, comparison: Comparison) -> Finding:
@@ -186,11 +186,9 @@ def _summary(site: Site | SiteTemplate) -> str:
 
 def _difference(name: str, site: Site | SiteTemplate, file: File, found: Difference, comparison: Comparison) -> Finding:
     cls, note = found.cls or FindingClass.DRIFT, _place_of(name, site, found, comparison)
-    address = _passed_to(found)
-    service, port = _service_behind(site, found, comparison) if address else (None, None)
-    if service and address not in _service_addresses(comparison, port):
+    if recreated := moved_services.moved(site, found, comparison.addresses):
         # the Service was recreated: the server changed, not the program
-        cls = FindingClass.DRIFT
+        (service, address), cls = recreated, FindingClass.DRIFT
         has = comparison.addresses.get(service)
         why = f"no Service has the address {address}; {service} {f'has {has}' if has else 'does not exist'}"
         note = f"{why}; {note}" if note else why
@@ -202,40 +200,6 @@ def _place_of(name: str, site: Site | SiteTemplate, found: Difference, compariso
     if not isinstance(site, SiteTemplate):
         return ""
     return _place(site, directive_lines.line_of(nginx_tree.parse(declared_text(name, comparison)), found.path))
-
-
-def _passed_to(found: Difference) -> str:
-    """The address that requests are passed to on the server, where a difference is about that."""
-    live = _alone(found.live, found.declared)
-    if len(found.path) < 2 or not live:
-        return ""
-    if found.path[-1] == "proxy_pass":
-        return live.partition("://")[2].partition("/")[0]
-    return live.partition(" ")[0] if found.path[-1] == "server" else ""
-
-
-def _alone(values: Any, others: Any) -> str:
-    """A text, or the only one of a list that the other list has not."""
-    if not isinstance(values, list):
-        return values if isinstance(values, str) else ""
-    alone = [value for value in values if value not in (others if isinstance(others, list) else [others])]
-    return str(alone[0]) if len(alone) == 1 else ""
-
-
-def _service_behind(
-    site: Site | SiteTemplate, found: Difference, comparison: Comparison
-) -> tuple[str | None, int | None]:
-    """The service that a declared directive passes requests to, and the port where that is not the service's own."""
-    if isinstance(site, Site):
-        location = site.locations.get(str(found.path[-2]))
-        return (location.service, location.port) if location is not None else (None, None)
-    declared = _alone(found.declared, found.live)
-    host, _, port = declared.rpartition("://")[2].partition("/")[0].partition(" ")[0].partition(":")
-    for service in services(site):
-        address = comparison.addresses.get(service, _NO_ADDRESS.format(service))
-        if address.rpartition(":")[0] == host:
-            return service, int(port) if port.isdigit() and not address.endswith(f":{port}") else None
-    return None, None
 
 
 def finding_of(
@@ -257,12 +221,6 @@ def finding_of(
         secret=hidden or hidden_live,
         revision=_revision(found.live) if hidden_live else "",
     )
-
-
-def _service_addresses(comparison: Comparison, port: int | None) -> set[str]:
-    """Return the addresses of all Services, with this port if there is one."""
-    addresses = comparison.addresses.values()
-    return {f"{a.partition(':')[0]}:{port}" if port else a for a in addresses}
 
 
 def _revision(value: Any) -> str:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
-from config.reverse_proxy import ReverseProxy, Site, SiteTemplate
+from config.reverse_proxy import Recorded, ReverseProxy, Site, SiteTemplate
 from flowmaster.adopt import site_adoption, sites, write
 from flowmaster.adopt.site_directives import SiteAdoptionError
 from flowmaster.adopt.site_templates import site
@@ -206,7 +206,8 @@ def test_texts_stay_texts_for_every_reader_of_the_stack(text: str) -> None:
         "serverNames": [text or "a"], "locations": {"/": {"upstream": "a:1", "headers": {"X-A": text}}},
         "extra": [f"add_header {text};"],
     }  # fmt: skip
-    written = write.with_sites(STACK, {"new": data}, (), None)
+    recorded = Recorded(at="now", configuration="/etc/nginx/nginx.conf", inherited={"gzip": text})
+    written = write.with_sites(write.with_sites(STACK, {"new": data}, (), None), {"x": {"template": "x"}}, (), recorded)
     for version in ("1.1", "1.2"):
         reader = YAML(typ="safe", pure=True)
         reader.version = version

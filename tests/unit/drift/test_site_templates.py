@@ -103,6 +103,27 @@ def test_an_address_of_no_service_is_told_with_the_one_that_it_has(old: str, new
     assert finding.note == said
 
 
+@pytest.mark.parametrize(
+    "directive", ["set $hub {{ frontend }};", "allow {{ frontend.ip }};", "proxy_pass http://{{ frontend }}/x$uri;"]
+)
+def test_a_service_made_again_is_drift_wherever_its_address_stands(directive: str) -> None:
+    now = comparison(f"server {{ location / {{ {directive} }} }}")
+    assert findings(now) == []
+    [finding] = findings(replace(now, addresses={**ADDRESSES, "frontend": "10.43.7.7:3000"}))
+    assert finding.cls is FindingClass.DRIFT
+    assert finding.note.startswith("no Service has the address 10.43.185.219")
+    assert "; frontend has 10.43.7.7:3000; nginx/demo/shop:1" in finding.note
+    [finding] = findings(replace(now, addresses={"api-gateway": "10.43.193.134:9000"}))
+    assert "frontend does not exist" in finding.note
+
+
+def test_all_services_made_again_are_one_difference_of_an_upstream() -> None:
+    now = comparison("upstream a { server {{ frontend }}; server {{ api-gateway:81 }} backup; }")
+    [finding] = findings(replace(now, addresses={"frontend": "10.43.7.7:3000", "api-gateway": "10.43.7.8:9000"}))
+    assert (finding.cls, finding.path) == (FindingClass.DRIFT, "upstream.a.server")
+    assert "no Service has the address 10.43." in finding.note
+
+
 def test_a_service_made_again_is_drift_of_the_file() -> None:
     now = comparison()
     found = findings(replace(now, addresses={**ADDRESSES, "frontend": "10.43.7.7:3000"}))
