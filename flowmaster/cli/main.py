@@ -14,6 +14,7 @@ VERBS = {
     "adopt": "write down what runs in the namespace, proved to stay as it is; reads the server only",
     "compose": "write down a docker compose project, and what becomes of it in the cluster; reads the server only",
     "init": "make a stack and a catalogue for a namespace that runs already; reads the server only",
+    "doctor": "check everything that is needed here to work with the stack; read-only",
     "drift": "show how the server differs from what is declared; read-only",
     "restore": "put back the objects that adopt saved",
     "secret": "set, get, list, remove secret values; change their data key",

@@ -48,7 +48,7 @@ def check_images(settings: Settings, api: Api, running: Collection[str] = ()) ->
     local = [image for image in images if image.startswith(_NODE_LOCAL) and image not in running]
     if not local:
         return
-    node = _node(api)
+    node = node_name(api)
     with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
         there = list(pool.map(lambda image: _exists(api, node, split_image(image)), local))
     missing = [image for image, found in zip(local, there, strict=True) if not found]
@@ -62,7 +62,11 @@ def check_images(settings: Settings, api: Api, running: Collection[str] = ()) ->
         )
 
 
-def _node(api: Api) -> str:
+def node_name(api: Api) -> str:
+    """Return the name of a node.
+
+    :raises PreflightError: if the cluster has none.
+    """
     nodes: Iterable[dict[str, dict[str, str]]] = api.get("/api/v1/nodes", {"limit": "1"})["items"]
     for node in nodes:
         return node["metadata"]["name"]
