@@ -53,7 +53,7 @@ def prepare(
     description.unmanaged = [(ref, why) for ref, why in description.unmanaged if ref in wanted]
     _refuse(dict(description.unmanaged) | description.inexpressible)
     written = read_yaml(load.catalogue_path(settings.stack, root))
-    _add_conventions(settings, description)
+    add_conventions(settings, description)
     if description.objects:
         description.catalogue["objects"] = settings.catalogue.objects or OBJECTS
     _refuse(refused_by_models(_merged(written, description), description.services, live.namespace))
@@ -93,7 +93,7 @@ def _refuse(reasons: dict[ObjectRef, str]) -> None:
         raise AdoptionError(words, "nothing was written, and nothing was changed", "the rest is as it was")
 
 
-def _add_conventions(settings: Settings, description: Description) -> None:
+def add_conventions(settings: Settings, description: Description) -> None:
     """Write into each service in what it differs from the conventions of the catalogue that it joins."""
     common = settings.catalogue.conventions.model_dump(by_alias=True)
     own = {key: value for key, value in description.catalogue["conventions"].items() if common[key] != value}

@@ -21,6 +21,7 @@ from config.reverse_proxy import Recorded
 from config.secrets_file import Entry, Values
 from flowmaster.adopt import unmanaged
 from flowmaster.adopt.describe import Description
+from flowmaster.adopt.edits import Edits, applied, edited
 from flowmaster.compare.finding import ObjectRef
 
 Body = dict[str, Any]
@@ -160,6 +161,15 @@ def added_to_catalogue(original: str, added: Body) -> str:
     stream = io.StringIO()
     editor.dump(document, stream)
     return stream.getvalue()
+
+
+def edited_catalogue(original: str, edits: Edits) -> str:
+    """Return the catalogue file with edits. Everything else, comments included, stays."""
+    data = yaml.safe_load(original)
+    if catalogue_text(data) == original:
+        # nobody edited it since it was written
+        return catalogue_text(applied(edits, data))
+    return edited(original, edits)
 
 
 def without_secrets(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import NoReturn
 from config.errors import UserError
 
 VERBS = {
+    "accept": "declare what was changed by hand on the server, so that updates keep it; reads the server only",
     "adopt": "write down what runs in the namespace, proved to stay as it is; reads the server only",
     "compose": "write down a docker compose project, and what becomes of it in the cluster; reads the server only",
     "init": "make a stack and a catalogue for a namespace that runs already; reads the server only",

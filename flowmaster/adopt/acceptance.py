@@ -1,0 +1,318 @@
+"""Accepts live values: writes them into catalogue and stack, so that they are declared. Does not write to the server.
+
+An accepted object is described as an adoption describes it, once as declared and once as accepted; what differs between
+the two descriptions is edited in the files. Then the objects are rendered from the edited configuration: an accepted
+finding must be gone, and every other one must be as before, or nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from config import load, secret_store
+from config.catalogue import Catalogue
+from config.read_yaml import read_yaml
+from config.secrets_file import Entry
+from config.settings import Settings
+from config.stack import Stack
+from config.stack_file import replace_files
+from flowmaster.adopt import write
+from flowmaster.adopt.addition import add_conventions
+from flowmaster.adopt.describe import Description, describe, images
+from flowmaster.adopt.edits import Edits, applied, changed, edited
+from flowmaster.adopt.errors import AdoptionError
+from flowmaster.adopt.objects import manifest
+from flowmaster.adopt.override import InexpressibleError, override
+from flowmaster.cluster import inline_secrets
+from flowmaster.cluster.masking import Masker
+from flowmaster.cluster.reader import LiveState, is_terminating
+from flowmaster.compare.finding import Finding, FindingClass, ObjectRef
+from flowmaster.compare.three_way import apply
+from flowmaster.drift.last_applied import Applied
+from flowmaster.drift.objects import Comparison, findings_with_differences, reference
+from flowmaster.render import microservice, names
+from flowmaster.render.manifests import manifests
+
+Body = dict[str, Any]
+Chosen = Callable[[Finding], bool]
+ACCEPTABLE = frozenset({FindingClass.DRIFT, FindingClass.FOREIGN, FindingClass.CONFLICT})
+"""Classes of findings whose live value somebody set on the server."""
+_NOTHING = "nothing was written"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acceptance:
+    """Edits of the files, and the configuration that they make."""
+
+    settings: Settings
+    accepted: list[Finding]
+    stack: Edits
+    catalogue: Edits
+    manifests: Mapping[str, Body] = field(default_factory=dict)
+    """Changed manifests, by file in the catalogue's `objects` folder."""
+    secrets: Mapping[Entry, str] = field(default_factory=dict, repr=False)
+    """Accepted values for the secrets file."""
+    restarted: tuple[str, ...] = ()
+    """Services whose pods the next update restarts, since they read an accepted ConfigMap or Secret."""
+
+
+@dataclass(frozen=True)
+class _Bodies:
+    """Objects with accepted findings, as declared and as accepted."""
+
+    declared: Mapping[ObjectRef, Body]
+    accepted: Mapping[ObjectRef, Body]
+    findings: list[Finding]
+    left: Mapping[ObjectRef, set[str]]
+    """Paths of the findings that are not accepted, by object."""
+
+
+def prepare(settings: Settings, live: LiveState, last: Applied, chosen: Chosen, root: Path) -> Acceptance:
+    """Describe the accepted objects, and prove that their findings are gone. Writes nothing.
+
+    :param chosen: whether a finding is to be accepted; asked of those in :data:`ACCEPTABLE` only.
+    :raises AdoptionError: if nothing is chosen, or a live value cannot be declared; it names the object.
+    """
+    declared = {reference(dict(body), live.namespace): dict(body) for body in manifests(settings)}
+    bodies = _bodies(declared, live, last, chosen)
+    if not bodies.findings:
+        raise AdoptionError(
+            "no difference on the server is chosen", _NOTHING, "see `flowmaster drift` for objects and fields"
+        )
+    before = _described(settings, live, bodies.declared, declared)
+    after = _described(settings, live, bodies.accepted, declared)
+    acceptance = _edits(settings, live, bodies, before, after, root)
+    wrong = _unproved(acceptance.settings, live, last, bodies)
+    if wrong:
+        acceptance = _with_overrides(acceptance, wrong, bodies, live, root)
+        wrong = _unproved(acceptance.settings, live, last, bodies)
+    if wrong:
+        ref, paths = next(iter(wrong.items()))
+        raise AdoptionError(
+            f"{ref}: {', '.join(sorted(paths)) or 'the object'} cannot be declared as it is on the server",
+            _NOTHING,
+            "write it into the catalogue or the stack by hand, or let `pulumi up` undo it",
+        )
+    return acceptance
+
+
+def _bodies(declared: Mapping[ObjectRef, Body], live: LiveState, last: Applied, chosen: Chosen) -> _Bodies:
+    comparison = Comparison(last, live, _masker(declared, live))
+    before: dict[ObjectRef, Body] = {}
+    after: dict[ObjectRef, Body] = {}
+    findings: list[Finding] = []
+    left: dict[ObjectRef, set[str]] = {}
+    for ref, body in declared.items():
+        there = live.objects.get(ref)
+        if there is None or ref.kind in live.unread or is_terminating(there):
+            continue
+        found = findings_with_differences(ref, body, there, comparison)
+        mine = [f for differences, f in found if differences and f.cls in ACCEPTABLE and chosen(f)]
+        if not mine:
+            continue
+        others = [(ds, f) for ds, f in found if f not in mine]
+        findings += mine
+        left[ref] = {f.path for _, f in others}
+        before[ref] = body
+        after[ref] = apply([difference for differences, _ in others for difference in differences], there)
+    for ref in list(before):
+        # a Deployment and its Service are one entry of the catalogue
+        for kind in {"Deployment": ["Service"], "Service": ["Deployment"]}.get(ref.kind, []):
+            partner = ObjectRef(kind, ref.namespace, ref.name)
+            if partner in declared and partner not in before:
+                before[partner] = after[partner] = declared[partner]
+    return _Bodies(before, after, findings, left)
+
+
+def _masker(declared: Mapping[ObjectRef, Body], live: LiveState) -> Masker:
+    return Masker([*declared.values(), *(body for _, body in live.of("Secret"))])
+
+
+def _described(
+    settings: Settings, live: LiveState, bodies: Mapping[ObjectRef, Body], declared: Mapping[ObjectRef, Body]
+) -> Description:
+    """Describe these bodies as an adoption would describe them if they were live."""
+    subset = replace(live, objects={**live.objects, **bodies})
+    left = dict.fromkeys(subset.objects.keys() - bodies.keys(), "not accepted")
+    raw = {reference(dict(body), live.namespace) for body in settings.objects.values()}
+    description = describe(subset, settings.catalogue.registry, dict(images(live)), left, raw, declared.keys())
+    refused = {ref: why for ref, why in description.unmanaged if ref in bodies} | description.inexpressible
+    for ref, why in refused.items():
+        raise AdoptionError(f"{ref}: {why}", _NOTHING, "accept other objects, or let `pulumi up` undo this")
+    add_conventions(settings, description)
+    return description
+
+
+def _edits(
+    settings: Settings, live: LiveState, bodies: _Bodies, before: Description, after: Description, root: Path
+) -> Acceptance:
+    parts = (*write.PARTS, "namespace")
+    old, new = ({part: d.catalogue.get(part, {}) for part in parts} for d in (before, after))
+    _move_external_services(settings, old, new)
+    catalogue = changed(old, new)
+    releases = {name: _release(settings, name, release) for name, release in after.services.items()}
+    stack = changed(
+        {name: _release(settings, name, release) for name, release in before.services.items()}, releases, ("services",)
+    )
+    files = {reference(dict(body), live.namespace): file for file, body in settings.objects.items()}
+    changed_manifests = {
+        files[ref]: manifest(bodies.accepted[ref]) for ref in after.objects if ref in files and ref in bodies.left
+    }
+    values = {
+        entry: value
+        for entry, value in write.secret_values(after).items()
+        if value != write.secret_values(before).get(entry)
+    }
+    acceptance = Acceptance(
+        settings=settings,
+        accepted=bodies.findings,
+        stack=stack,
+        catalogue=catalogue,
+        manifests=changed_manifests,
+        secrets=values,
+    )
+    return _with_baselines(_configured(acceptance, root), live, root)
+
+
+def _move_external_services(settings: Settings, old: Body, new: Body) -> None:
+    """Have an ExternalName service stay in `externalServices` while only its target differs."""
+    for name in settings.catalogue.external_services:
+        before, after = (parts["rawServices"].get(name) for parts in (old, new))
+        if before is None or after is None:
+            continue
+        del old["rawServices"][name]
+        old["externalServices"] = {**old["externalServices"], name: before["spec"].get("externalName")}
+        target = after["spec"].get("externalName")
+        if {**after, "spec": {**after["spec"], "externalName": None}} == {
+            **before,
+            "spec": {**before["spec"], "externalName": None},
+        }:
+            del new["rawServices"][name]
+            new["externalServices"] = {**new["externalServices"], name: target}
+
+
+def _release(settings: Settings, name: str, described: Body) -> Body:
+    """Return a described release without an address that the stack does not pin."""
+    pinned = settings.stack.services[name].cluster_ip if name in settings.stack.services else None
+    return described if pinned else {key: value for key, value in described.items() if key != "clusterIP"}
+
+
+def _configured(acceptance: Acceptance, root: Path) -> Acceptance:
+    """Return the acceptance with the settings that its edits make."""
+    settings = acceptance.settings
+    values = settings.stack.model_dump(by_alias=True, exclude={"secrets", "sealed"}, exclude_unset=True)
+    stack = load.validate(Stack, applied(acceptance.stack, values), "the stack that accept writes")
+    merged: dict[str, dict[str, dict[str, SecretStr]]] = {
+        group: {owner: dict(keys) for owner, keys in getattr(settings.stack, group).items()}
+        for group in ("secrets", "sealed")
+    }
+    for entry, value in acceptance.secrets.items():
+        merged[entry.group].setdefault(entry.owner, {})[entry.key] = SecretStr(value)
+    written = read_yaml(load.catalogue_path(settings.stack, root))
+    catalogue = load.validate(Catalogue, applied(acceptance.catalogue, written), "the catalogue that accept writes")
+    objects = {**settings.objects, **acceptance.manifests}
+    updated = replace(settings, stack=stack.model_copy(update=merged), catalogue=catalogue, objects=objects)
+    return replace(acceptance, settings=updated)
+
+
+def _with_baselines(acceptance: Acceptance, live: LiveState, root: Path) -> Acceptance:
+    """Keep pods running that read an accepted ConfigMap or Secret, where their template has no checksum yet."""
+    about = {finding.object.name for finding in acceptance.accepted if finding.object.kind in ("ConfigMap", "Secret")}
+    edits, restarted = dict(acceptance.catalogue), []
+    for name, entry in acceptance.settings.services.items() if about else ():
+        sources = (*acceptance.settings.catalogue.env_from_of(name), *entry.config_sources)
+        read = {getattr(s, "config_map", None) or getattr(s, "secret", None) for s in sources}
+        template = (live.objects.get(ObjectRef("Deployment", live.namespace, name)) or {}).get("spec", {})
+        annotations = template.get("template", {}).get("metadata", {}).get("annotations") or {}
+        if not about & read or not template:
+            continue
+        checksum = microservice.config_checksum(acceptance.settings, name)
+        if names.CONFIG_CHECKSUM in annotations:
+            restarted += [name] if annotations[names.CONFIG_CHECKSUM] != checksum else []
+        elif checksum != entry.config_baseline:
+            edits["services", name, "configBaseline"] = checksum
+    return _configured(replace(acceptance, catalogue=edits, restarted=tuple(restarted)), root)
+
+
+def _unproved(settings: Settings, live: LiveState, last: Applied, bodies: _Bodies) -> dict[ObjectRef, set[str]]:
+    """Return, by object, the fields that would differ from the server other than before."""
+    declared = {reference(dict(body), live.namespace): dict(body) for body in manifests(settings)}
+    comparison = Comparison(last, live, _masker(declared, live))
+    wrong: dict[ObjectRef, set[str]] = {}
+    for ref, left in bodies.left.items():
+        if ref not in declared:
+            wrong[ref] = set()
+            continue
+        found = findings_with_differences(ref, declared[ref], live.objects[ref], comparison)
+        if differing := {finding.path for _, finding in found} ^ left:
+            wrong[ref] = differing
+    return wrong
+
+
+def _with_overrides(
+    acceptance: Acceptance, refs: Iterable[ObjectRef], bodies: _Bodies, live: LiveState, root: Path
+) -> Acceptance:
+    """Declare the accepted values in overrides, where typed fields do not say them."""
+    settings, edits, secrets = acceptance.settings, dict(acceptance.catalogue), dict(acceptance.secrets)
+    for ref in refs:
+        entry = settings.services.get(ref.name)
+        if entry is None or ref.kind not in ("Deployment", "Service"):
+            continue
+        part = ref.kind.lower()
+        rest = {key: value for key, value in entry.override.items() if key != part}
+        bare = entry.model_copy(update={"override": rest})
+        services = {**settings.services, ref.name: bare}
+        plain = replace(settings, catalogue=settings.catalogue.model_copy(update={"services": services}))
+        wanted, found = bodies.accepted[ref], dict[str, str]()
+        if part == "deployment":
+            masker = _masker({}, live)
+            main = entry.container or ref.name
+            wanted, found = inline_secrets.sealed(main, wanted, masker)
+        rendered: Any = microservice.deployment(plain, ref.name) if part == "deployment" else None
+        rendered = rendered or microservice.service(plain, ref.name)
+        try:
+            patch = override(ref.kind, ref.name, rendered, wanted)
+        except InexpressibleError:
+            continue
+        secrets |= {Entry("sealed", ref.name, key): value for key, value in found.items()}
+        edits["services", ref.name, "override", part] = inline_secrets.named(patch, found)
+    return _configured(replace(acceptance, catalogue=edits, secrets=secrets), root)
+
+
+def texts(acceptance: Acceptance, root: Path) -> dict[Path, tuple[str, str]]:
+    """Return each file that changes, before and after. Secret values are in none of them."""
+    name = acceptance.settings.name
+    stack_file, catalogue_file = load.stack_path(name, root), load.catalogue_path(acceptance.settings.stack, root)
+    found: dict[Path, tuple[str, str]] = {}
+    if acceptance.stack:
+        edits = {("config", f"{load.PROJECT}:{path[0]}", *path[1:]): v for path, v in acceptance.stack.items()}
+        before = stack_file.read_text(encoding="utf-8")
+        found[stack_file] = (before, edited(before, edits))
+    if acceptance.catalogue:
+        before = catalogue_file.read_text(encoding="utf-8")
+        found[catalogue_file] = (before, write.edited_catalogue(before, acceptance.catalogue))
+    for file, body in acceptance.manifests.items():
+        path = catalogue_file.parent / (acceptance.settings.catalogue.objects or "") / file
+        found[path] = (path.read_text(encoding="utf-8"), write.manifest_text(body))
+    return found
+
+
+def save(acceptance: Acceptance, root: Path) -> list[Path]:
+    """Write all files; returns those that changed.
+
+    :raises UserError: if a file cannot be written; then all are as before.
+    """
+    with secret_store.opened(acceptance.settings.name, root) as store:
+        secrets: dict[Path, str] = {}
+        if acceptance.secrets:
+            secrets[store.file] = store.text({**store.values(), **acceptance.secrets})
+        # not before: a data key that was made just now is in the stack file
+        files = {path: after for path, (_, after) in texts(acceptance, root).items()} | secrets
+        if files:
+            replace_files(files)
+    return list(files)
