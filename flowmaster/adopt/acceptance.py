@@ -57,6 +57,8 @@ class Acceptance:
     """Changed manifests, by file in the catalogue's `objects` folder."""
     secrets: Mapping[Entry, str] = field(default_factory=dict, repr=False)
     """Accepted values for the secrets file."""
+    left: Mapping[tuple[ObjectRef, str], str] = field(default_factory=dict)
+    """Chosen fields (or whole objects) that cannot be declared, with the reasons."""
     restarted: tuple[str, ...] = ()
     """Services whose pods the next update restarts, since they read an accepted ConfigMap or Secret."""
 
@@ -75,30 +77,65 @@ class _Bodies:
 def prepare(settings: Settings, live: LiveState, last: Applied, chosen: Chosen, root: Path) -> Acceptance:
     """Describe the accepted objects, and prove that their findings are gone. Writes nothing.
 
+    A live value that cannot be declared is left out, with the reason (:attr:`Acceptance.left`); the rest is accepted.
+
     :param chosen: whether a finding is to be accepted; asked of those in :data:`ACCEPTABLE` only.
-    :raises AdoptionError: if nothing is chosen, or a live value cannot be declared; it names the object.
+    :raises AdoptionError: if nothing is chosen, or nothing of it can be declared.
     """
     declared = {reference(dict(body), live.namespace): dict(body) for body in manifests(settings)}
-    bodies = _bodies(declared, live, last, chosen)
-    if not bodies.findings:
-        raise AdoptionError(
-            "no difference on the server is chosen", _NOTHING, "see `flowmaster drift` for objects and fields"
-        )
+    left: dict[tuple[ObjectRef, str], str] = {}
+
+    def wanted(finding: Finding) -> bool:
+        return chosen(finding) and (finding.object, "") not in left and (finding.object, finding.path) not in left
+
+    while True:
+        bodies = _bodies(declared, live, last, wanted)
+        if not bodies.findings:
+            raise _nothing_accepted(left)
+        try:
+            acceptance = _attempt(settings, live, last, bodies, declared, root)
+            wrong = _unproved(acceptance.settings, live, last, bodies)
+        except _UndescribedError as err:
+            left.update({(ref, ""): why for ref, why in err.reasons.items()})
+            continue
+        if not wrong:
+            return replace(acceptance, left=left)
+        mine = {(finding.object, finding.path) for finding in bodies.findings}
+        places = {(ref, path) for ref, paths in wrong.items() for path in paths} & mine
+        # where none of the accepted fields itself is wrong, the object as a whole cannot be said
+        left.update(dict.fromkeys(places or {(ref, "") for ref in wrong}, "cannot be declared as it is on the server"))
+
+
+def _nothing_accepted(left: Mapping[tuple[ObjectRef, str], str]) -> AdoptionError:
+    for (ref, path), why in left.items():
+        remedy = "write it into the catalogue or the stack by hand, or let `pulumi up` undo it"
+        return AdoptionError(f"{ref} {path}".rstrip() + f": {why}", _NOTHING, remedy)
+    return AdoptionError(
+        "no difference on the server is chosen", _NOTHING, "see `flowmaster drift` for objects and fields"
+    )
+
+
+class _UndescribedError(Exception):
+    """Objects that catalogue and stack have no form for, with the reasons."""
+
+    def __init__(self, reasons: Mapping[ObjectRef, str]) -> None:
+        super().__init__()
+        self.reasons = reasons
+
+
+def _attempt(
+    settings: Settings,
+    live: LiveState,
+    last: Applied,
+    bodies: _Bodies,
+    declared: Mapping[ObjectRef, Body],
+    root: Path,
+) -> Acceptance:
     before = _described(settings, live, bodies.declared, declared)
     after = _described(settings, live, bodies.accepted, declared)
     acceptance = _edits(settings, live, bodies, before, after, root)
     wrong = _unproved(acceptance.settings, live, last, bodies)
-    if wrong:
-        acceptance = _with_overrides(acceptance, wrong, bodies, live, root)
-        wrong = _unproved(acceptance.settings, live, last, bodies)
-    if wrong:
-        ref, paths = next(iter(wrong.items()))
-        raise AdoptionError(
-            f"{ref}: {', '.join(sorted(paths)) or 'the object'} cannot be declared as it is on the server",
-            _NOTHING,
-            "write it into the catalogue or the stack by hand, or let `pulumi up` undo it",
-        )
-    return acceptance
+    return _with_overrides(acceptance, wrong, bodies, live, root) if wrong else acceptance
 
 
 def _bodies(declared: Mapping[ObjectRef, Body], live: LiveState, last: Applied, chosen: Chosen) -> _Bodies:
@@ -142,8 +179,8 @@ def _described(
     raw = {reference(dict(body), live.namespace) for body in settings.objects.values()}
     description = describe(subset, settings.catalogue.registry, dict(images(live)), left, raw, declared.keys())
     refused = {ref: why for ref, why in description.unmanaged if ref in bodies} | description.inexpressible
-    for ref, why in refused.items():
-        raise AdoptionError(f"{ref}: {why}", _NOTHING, "accept other objects, or let `pulumi up` undo this")
+    if refused:
+        raise _UndescribedError(refused)
     add_conventions(settings, description)
     return description
 

@@ -122,6 +122,8 @@ def _write(options: argparse.Namespace, made: Acceptance) -> int:
 
     for finding in made.accepted:
         print(f"accepted: {finding.object} {finding.path}".rstrip())
+    for (ref, path), why in made.left.items():
+        print(f"left:     {ref} {path}".rstrip() + f": {why}")
     if made.restarted:
         print(f"the next update restarts {', '.join(made.restarted)}, which read what was accepted")
     if options.dry_run:

@@ -240,6 +240,26 @@ def test_labels_of_the_namespace(settings: Settings, server: LiveState, tmp_path
     assert catalogue["namespace"]["labels"]["team"] == "blue"
 
 
+def test_what_cannot_be_declared_is_left_and_the_rest_is_accepted(
+    settings: Settings, server: LiveState, tmp_path: Path
+) -> None:
+    server.objects[ref("Secret", "keys")]["data"]["TOKEN"] = "YnktaGFuZC03Nw=="
+    del server.objects[ref("Secret", "keys")]["metadata"]["labels"]["app.kubernetes.io/part-of"]
+    made = acceptance.prepare(settings, server, applied(settings), lambda _: True, tmp_path)
+    assert [finding.path for finding in made.accepted] == ["data[TOKEN]"]
+    [((about, path), why)] = made.left.items()
+    assert (str(about), path) == ("Secret/keys", "metadata.labels[app.kubernetes.io/part-of]")
+    assert why == "cannot be declared as it is on the server"
+
+
+def test_where_nothing_can_be_declared_the_reason_is_the_error(
+    settings: Settings, server: LiveState, tmp_path: Path
+) -> None:
+    del server.objects[ref("Secret", "keys")]["metadata"]["labels"]["app.kubernetes.io/part-of"]
+    with pytest.raises(AdoptionError, match=r"Secret/keys .*: cannot be declared as it is on the server"):
+        acceptance.prepare(settings, server, applied(settings), lambda _: True, tmp_path)
+
+
 def test_nothing_chosen_is_an_error(settings: Settings, server: LiveState, tmp_path: Path) -> None:
     container(server)["image"] = f"{REGISTRY}/web:r2"
     with pytest.raises(AdoptionError, match="no difference on the server is chosen"):
