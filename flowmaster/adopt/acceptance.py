@@ -7,7 +7,8 @@ finding must be gone, and every other one must be as before, or nothing is writt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pydantic import SecretStr
 from config import load, secret_store
 from config.catalogue import Catalogue
 from config.read_yaml import read_yaml
+from config.rules import Rule, decide
 from config.secrets_file import Entry
 from config.settings import Settings
 from config.stack import Stack
@@ -24,6 +26,7 @@ from config.stack_file import replace_files
 from flowmaster.adopt import write
 from flowmaster.adopt.addition import add_conventions
 from flowmaster.adopt.describe import Description, describe, images
+from flowmaster.adopt.desired import desired_body
 from flowmaster.adopt.edits import Edits, applied, changed, edited
 from flowmaster.adopt.errors import AdoptionError
 from flowmaster.adopt.objects import manifest
@@ -31,7 +34,7 @@ from flowmaster.adopt.override import InexpressibleError, override
 from flowmaster.cluster import inline_secrets
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.reader import LiveState, is_terminating
-from flowmaster.compare.finding import Finding, FindingClass, ObjectRef
+from flowmaster.compare.finding import ABSENT, Action, Finding, FindingClass, ObjectRef
 from flowmaster.compare.three_way import apply
 from flowmaster.drift.last_applied import Applied
 from flowmaster.drift.objects import Comparison, findings_with_differences, reference
@@ -43,6 +46,7 @@ Chosen = Callable[[Finding], bool]
 ACCEPTABLE = frozenset({FindingClass.DRIFT, FindingClass.FOREIGN, FindingClass.CONFLICT})
 """Classes of findings whose live value somebody set on the server."""
 _NOTHING = "nothing was written"
+_CHECKSUM = f"spec.template.metadata.annotations[{names.CONFIG_CHECKSUM}]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +93,7 @@ def prepare(settings: Settings, live: LiveState, last: Applied, chosen: Chosen, 
         return chosen(finding) and (finding.object, "") not in left and (finding.object, finding.path) not in left
 
     while True:
-        bodies = _bodies(declared, live, last, wanted)
+        bodies = _bodies(declared, live, last, wanted, settings.stack.rules)
         if not bodies.findings:
             raise _nothing_accepted(left)
         try:
@@ -133,12 +137,24 @@ def _attempt(
 ) -> Acceptance:
     before = _described(settings, live, bodies.declared, declared)
     after = _described(settings, live, bodies.accepted, declared)
-    acceptance = _edits(settings, live, bodies, before, after, root)
-    wrong = _unproved(acceptance.settings, live, last, bodies)
+    whole: frozenset[str] = frozenset()
+    for _ in range(2):
+        acceptance = _edits(settings, live, bodies, before, after, whole, root)
+        wrong = _unproved(acceptance.settings, live, last, bodies)
+        # a field of which the entry says only a part, by a convention, is written out
+        whole = frozenset(ref.name for ref in wrong)
+        if not wrong:
+            break
     return _with_overrides(acceptance, wrong, bodies, live, root) if wrong else acceptance
 
 
-def _bodies(declared: Mapping[ObjectRef, Body], live: LiveState, last: Applied, chosen: Chosen) -> _Bodies:
+def _acceptable(finding: Finding, rules: Sequence[Rule]) -> bool:
+    return finding.cls in ACCEPTABLE and decide(finding, rules) is not Action.IGNORE
+
+
+def _bodies(
+    declared: Mapping[ObjectRef, Body], live: LiveState, last: Applied, chosen: Chosen, rules: Sequence[Rule]
+) -> _Bodies:
     comparison = Comparison(last, live, _masker(declared, live))
     before: dict[ObjectRef, Body] = {}
     after: dict[ObjectRef, Body] = {}
@@ -149,7 +165,7 @@ def _bodies(declared: Mapping[ObjectRef, Body], live: LiveState, last: Applied, 
         if there is None or ref.kind in live.unread or is_terminating(there):
             continue
         found = findings_with_differences(ref, body, there, comparison)
-        mine = [f for differences, f in found if differences and f.cls in ACCEPTABLE and chosen(f)]
+        mine = [f for differences, f in found if differences and _acceptable(f, rules) and chosen(f)]
         if not mine:
             continue
         others = [(ds, f) for ds, f in found if f not in mine]
@@ -186,12 +202,24 @@ def _described(
 
 
 def _edits(
-    settings: Settings, live: LiveState, bodies: _Bodies, before: Description, after: Description, root: Path
+    settings: Settings,
+    live: LiveState,
+    bodies: _Bodies,
+    before: Description,
+    after: Description,
+    whole: frozenset[str],
+    root: Path,
 ) -> Acceptance:
-    parts = (*write.PARTS, "namespace")
-    old, new = ({part: d.catalogue.get(part, {}) for part in parts} for d in (before, after))
+    """Return the edits that the descriptions differ by.
+
+    :param whole: services of which a field is written as a whole, however little of it differs.
+    """
+    old, new = _parts(before), _parts(after)
     _move_external_services(settings, old, new)
     catalogue = changed(old, new)
+    for path in [path for path in catalogue if path[0] == "services" and path[1] in whole and len(path) > 3]:
+        del catalogue[path]
+        catalogue[path[:3]] = new["services"][path[1]].get(path[2], ABSENT)
     releases = {name: _release(settings, name, release) for name, release in after.services.items()}
     stack = changed(
         {name: _release(settings, name, release) for name, release in before.services.items()}, releases, ("services",)
@@ -214,6 +242,21 @@ def _edits(
         secrets=values,
     )
     return _with_baselines(_configured(acceptance, root), live, root)
+
+
+def _parts(description: Description) -> Body:
+    """Return the comparable parts of a description: without overrides, which are made by themselves."""
+    found = {part: dict(description.catalogue.get(part, {})) for part in (*write.PARTS, "namespace")}
+    found["services"] = {
+        name: {key: value for key, value in entry.items() if key != "override"}
+        for name, entry in found["services"].items()
+    }
+    # the order of keys says nothing
+    found["secrets"] = {
+        name: {key: sorted(value) if isinstance(value, list) else value for key, value in entry.items()}
+        for name, entry in found["secrets"].items()
+    }
+    return found
 
 
 def _move_external_services(settings: Settings, old: Body, new: Body) -> None:
@@ -286,7 +329,8 @@ def _unproved(settings: Settings, live: LiveState, last: Applied, bodies: _Bodie
             wrong[ref] = set()
             continue
         found = findings_with_differences(ref, declared[ref], live.objects[ref], comparison)
-        if differing := {finding.path for _, finding in found} ^ left:
+        # another checksum restarts the pods, which is told, and is no field that somebody set
+        if differing := ({finding.path for _, finding in found} ^ left) - {_CHECKSUM}:
             wrong[ref] = differing
     return wrong
 
@@ -305,18 +349,19 @@ def _with_overrides(
         bare = entry.model_copy(update={"override": rest})
         services = {**settings.services, ref.name: bare}
         plain = replace(settings, catalogue=settings.catalogue.model_copy(update={"services": services}))
-        wanted, found = bodies.accepted[ref], dict[str, str]()
+        wanted, found = desired_body(bodies.accepted[ref]), dict[str, str]()
+        rendered: Any = microservice.service(plain, ref.name)
         if part == "deployment":
-            masker = _masker({}, live)
-            main = entry.container or ref.name
-            wanted, found = inline_secrets.sealed(main, wanted, masker)
-        rendered: Any = microservice.deployment(plain, ref.name) if part == "deployment" else None
-        rendered = rendered or microservice.service(plain, ref.name)
+            rendered = copy.deepcopy(microservice.deployment(plain, ref.name))
+            wanted, found = inline_secrets.sealed(entry.container or ref.name, wanted, _masker({}, live))
+            for body in (rendered, wanted):
+                (body["spec"]["template"].get("metadata", {}).get("annotations") or {}).pop(names.CONFIG_CHECKSUM, None)
         try:
             patch = override(ref.kind, ref.name, rendered, wanted)
         except InexpressibleError:
             continue
-        secrets |= {Entry("sealed", ref.name, key): value for key, value in found.items()}
+        known = {key: value.get_secret_value() for key, value in settings.stack.sealed.get(ref.name, {}).items()}
+        secrets |= {Entry("sealed", ref.name, k): value for k, value in found.items() if known.get(k) != value}
         edits["services", ref.name, "override", part] = inline_secrets.named(patch, found)
     return _configured(replace(acceptance, catalogue=edits, secrets=secrets), root)
 

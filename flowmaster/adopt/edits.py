@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from flowmaster.compare.finding import ABSENT
 
+_WIDTH = 110
+"""Columns from which long plain text is folded, unless the file has longer lines."""
+_INDENTED_LIST = re.compile(r"^( *)[^\s#-][^\n]*:[^\S\n]*(?:#[^\n]*)?\n\1 +- ", re.MULTILINE)
+"""A list whose elements are indented below their key."""
 Steps = tuple[str, ...]
 Edits = dict[Steps, Any]
 """The new value at each path of mappings; ABSENT removes the key."""
@@ -39,9 +44,12 @@ def applied(edits: Edits, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def edited(text: str, edits: Edits) -> str:
-    """Return the text of a YAML file with the edits applied."""
+    """Return the text of a YAML file with the edits applied; lists stay indented as the file has them."""
     editor = YAML()
-    editor.width, editor.preserve_quotes = 200, True
+    editor.preserve_quotes = True
+    editor.width = max(_WIDTH, *map(len, text.splitlines()), 0)
+    if _INDENTED_LIST.search(text):
+        editor.indent(mapping=2, sequence=4, offset=2)
     document = editor.load(text)
     for path, value in edits.items():
         _set(document, path, _quoted(value), CommentedMap)

@@ -19,6 +19,7 @@ from flowmaster.adopt.errors import AdoptionError
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.reader import LiveState
 from flowmaster.compare.finding import ABSENT, Finding, ObjectRef
+from flowmaster.compare.path import segments
 from flowmaster.drift.last_applied import Applied
 from flowmaster.drift.objects import Comparison, findings_with_differences, reference
 from flowmaster.render.manifests import manifests
@@ -56,6 +57,9 @@ config:
     web: {tag: r1}   # the page itself
     worker: {tag: r7, replicas: 2}
 """
+
+
+NOTED = {"checksum/config", "deployment.kubernetes.io/revision"}
 
 
 @pytest.fixture
@@ -174,8 +178,11 @@ def test_what_no_typed_field_says_goes_into_the_override(settings: Settings, ser
     server.objects[ref("Deployment", "web")]["spec"]["template"]["spec"]["nodeSelector"] = {"disk": "fast"}
     _, catalogue, _ = accepted(settings, server, tmp_path)
     entry = catalogue["services"]["web"]
-    assert entry["memory"] == "64Mi"
-    assert "override" in entry
+    assert entry["resources"] == {"requests": {"memory": "64Mi"}, "limits": {"memory": "200Mi"}}
+    assert entry["override"]["deployment"]["spec"]["template"]["spec"] == {
+        "containers": [{"name": "web", "terminationMessagePolicy": "FallbackToLogsOnError"}],
+        "nodeSelector": {"disk": "fast"},
+    }
 
 
 def test_a_secret_typed_in_clear_goes_into_the_encrypted_file(
@@ -288,3 +295,17 @@ def test_edits_keep_what_they_do_not_touch() -> None:
     assert edited(text, {("a", "b"): 3, ("d", "e"): ABSENT, ("f", "g"): "on"}) == (
         "a:\n  b: 3   # one\n  c: [x]\nf:\n  g: 'on'\n"
     )
+
+
+def test_an_override_has_neither_a_checksum_nor_what_controllers_note(
+    settings: Settings, server: LiveState, tmp_path: Path
+) -> None:
+    server.objects[ref("ConfigMap", "texts")]["data"]["title"] = "by hand"
+    server.objects[ref("Deployment", "web")]["spec"]["template"]["spec"]["nodeSelector"] = {"disk": "fast"}
+    notes = server.objects[ref("Deployment", "web")]["metadata"].setdefault("annotations", {})
+    notes["deployment.kubernetes.io/revision"] = "7"
+    _, catalogue, made = accepted(settings, server, tmp_path, lambda finding: not NOTED & set(segments(finding.path)))
+    assert catalogue["services"]["web"]["override"] == {
+        "deployment": {"spec": {"template": {"spec": {"nodeSelector": {"disk": "fast"}}}}}
+    }
+    assert made.restarted == ("web",)
