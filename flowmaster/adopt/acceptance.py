@@ -15,19 +15,18 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from config import load, secret_store
+from config import load
 from config.catalogue import Catalogue
 from config.read_yaml import read_yaml
 from config.rules import Rule, decide
 from config.secrets_file import Entry
 from config.settings import Settings
 from config.stack import Stack
-from config.stack_file import replace_files
 from flowmaster.adopt import write
 from flowmaster.adopt.addition import add_conventions
 from flowmaster.adopt.describe import Description, describe, images
 from flowmaster.adopt.desired import desired_body
-from flowmaster.adopt.edits import Edits, applied, changed, edited
+from flowmaster.adopt.edits import Edits, applied, changed
 from flowmaster.adopt.errors import AdoptionError
 from flowmaster.adopt.objects import manifest
 from flowmaster.adopt.override import InexpressibleError, override
@@ -159,27 +158,27 @@ def _bodies(
     before: dict[ObjectRef, Body] = {}
     after: dict[ObjectRef, Body] = {}
     findings: list[Finding] = []
-    left: dict[ObjectRef, set[str]] = {}
+    paths: dict[ObjectRef, set[str]] = {}
     for ref, body in declared.items():
         there = live.objects.get(ref)
         if there is None or ref.kind in live.unread or is_terminating(there):
             continue
         found = findings_with_differences(ref, body, there, comparison)
         mine = [f for differences, f in found if differences and _acceptable(f, rules) and chosen(f)]
+        others = [(ds, f) for ds, f in found if f not in mine]
+        paths[ref] = {f.path for _, f in others}
         if not mine:
             continue
-        others = [(ds, f) for ds, f in found if f not in mine]
         findings += mine
-        left[ref] = {f.path for _, f in others}
         before[ref] = body
         after[ref] = apply([difference for differences, _ in others for difference in differences], there)
     for ref in list(before):
         # a Deployment and its Service are one entry of the catalogue
         for kind in {"Deployment": ["Service"], "Service": ["Deployment"]}.get(ref.kind, []):
             partner = ObjectRef(kind, ref.namespace, ref.name)
-            if partner in declared and partner not in before:
+            if partner in paths and partner not in before:
                 before[partner] = after[partner] = declared[partner]
-    return _Bodies(before, after, findings, left)
+    return _Bodies(before, after, findings, {ref: paths[ref] for ref in before})
 
 
 def _masker(declared: Mapping[ObjectRef, Body], live: LiveState) -> Masker:
@@ -351,6 +350,8 @@ def _with_overrides(
         plain = replace(settings, catalogue=settings.catalogue.model_copy(update={"services": services}))
         wanted, found = desired_body(bodies.accepted[ref]), dict[str, str]()
         rendered: Any = microservice.service(plain, ref.name)
+        if part == "service" and "clusterIP" in rendered["spec"]:
+            wanted["spec"]["clusterIP"] = rendered["spec"]["clusterIP"]
         if part == "deployment":
             rendered = copy.deepcopy(microservice.deployment(plain, ref.name))
             wanted, found = inline_secrets.sealed(entry.container or ref.name, wanted, _masker({}, live))
@@ -364,37 +365,3 @@ def _with_overrides(
         secrets |= {Entry("sealed", ref.name, k): value for k, value in found.items() if known.get(k) != value}
         edits["services", ref.name, "override", part] = inline_secrets.named(patch, found)
     return _configured(replace(acceptance, catalogue=edits, secrets=secrets), root)
-
-
-def texts(acceptance: Acceptance, root: Path) -> dict[Path, tuple[str, str]]:
-    """Return each file that changes, before and after. Secret values are in none of them."""
-    name = acceptance.settings.name
-    stack_file, catalogue_file = load.stack_path(name, root), load.catalogue_path(acceptance.settings.stack, root)
-    found: dict[Path, tuple[str, str]] = {}
-    if acceptance.stack:
-        edits = {("config", f"{load.PROJECT}:{path[0]}", *path[1:]): v for path, v in acceptance.stack.items()}
-        before = stack_file.read_text(encoding="utf-8")
-        found[stack_file] = (before, edited(before, edits))
-    if acceptance.catalogue:
-        before = catalogue_file.read_text(encoding="utf-8")
-        found[catalogue_file] = (before, write.edited_catalogue(before, acceptance.catalogue))
-    for file, body in acceptance.manifests.items():
-        path = catalogue_file.parent / (acceptance.settings.catalogue.objects or "") / file
-        found[path] = (path.read_text(encoding="utf-8"), write.manifest_text(body))
-    return found
-
-
-def save(acceptance: Acceptance, root: Path) -> list[Path]:
-    """Write all files; returns those that changed.
-
-    :raises UserError: if a file cannot be written; then all are as before.
-    """
-    with secret_store.opened(acceptance.settings.name, root) as store:
-        secrets: dict[Path, str] = {}
-        if acceptance.secrets:
-            secrets[store.file] = store.text({**store.values(), **acceptance.secrets})
-        # not before: a data key that was made just now is in the stack file
-        files = {path: after for path, (_, after) in texts(acceptance, root).items()} | secrets
-        if files:
-            replace_files(files)
-    return list(files)

@@ -118,7 +118,7 @@ def _add(options: argparse.Namespace, settings: Settings, api: Api, live: LiveSt
 
 def _write(options: argparse.Namespace, made: Acceptance) -> int:
     from config import load
-    from flowmaster.adopt import acceptance
+    from flowmaster.adopt.acceptance_files import save
 
     for finding in made.accepted:
         print(f"accepted: {finding.object} {finding.path}".rstrip())
@@ -131,7 +131,7 @@ def _write(options: argparse.Namespace, made: Acceptance) -> int:
         print("\nnothing was written (--dry-run)")
         return 0
     with progress("writing"):
-        paths = acceptance.save(made, load.ROOT)
+        paths = save(made, load.ROOT)
     print(f"written:  {', '.join(path.name for path in paths)}")
     _next()
     return 0
@@ -139,9 +139,9 @@ def _write(options: argparse.Namespace, made: Acceptance) -> int:
 
 def _diff(made: Acceptance) -> Iterator[str]:
     from config import load
-    from flowmaster.adopt import acceptance
+    from flowmaster.adopt.acceptance_files import texts
 
-    for path, (before, after) in acceptance.texts(made, load.ROOT).items():
+    for path, (before, after) in texts(made, load.ROOT).items():
         yield from unified_diff(before.splitlines(), after.splitlines(), path.name, path.name, lineterm="")
     if made.secrets:
         yield f"and, encrypted, {len(made.secrets)} values of secrets: {', '.join(map(str, made.secrets))}"

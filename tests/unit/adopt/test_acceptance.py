@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from config.load import validate
 from config.settings import Settings
 from config.stack import Stack
 from flowmaster.adopt import acceptance
+from flowmaster.adopt.acceptance_files import texts
 from flowmaster.adopt.errors import AdoptionError
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.reader import LiveState
@@ -116,8 +118,7 @@ def accepted(
     """Accept; returns stack and catalogue as data, from files whose comments are all still there."""
     last = applied(settings)
     made = acceptance.prepare(settings, server, last, chosen, root)
-    texts = acceptance.texts(made, root)
-    for path, (_, after) in texts.items():
+    for path, (_, after) in texts(made, root).items():
         path.write_text(after)
     stack, catalogue = ((root / name).read_text() for name in ("Pulumi.shop.yaml", "catalogue.yaml"))
     assert "# the page itself" in stack
@@ -133,7 +134,7 @@ def test_a_tag_is_one_line_of_the_stack(settings: Settings, server: LiveState, t
     config, catalogue, made = accepted(settings, server, tmp_path)
     assert config["flowmaster:services"] == {"web": {"tag": "r2"}, "worker": {"tag": "r7", "replicas": 2}}
     assert catalogue == yaml.safe_load(CATALOGUE)
-    changed = acceptance.texts(made, tmp_path)
+    changed = texts(made, tmp_path)
     assert [path.name for path in changed] == ["Pulumi.shop.yaml"]
     [finding] = made.accepted
     assert finding.path.endswith("[web].image")
@@ -192,7 +193,7 @@ def test_a_secret_typed_in_clear_goes_into_the_encrypted_file(
     _, catalogue, made = accepted(settings, server, tmp_path)
     assert catalogue["services"]["web"]["env"]["DB_PASSWORD"] == {"sealed": True}
     assert {str(entry): value for entry, value in made.secrets.items()} == {"sealed/web/DB_PASSWORD": "by-hand-77"}
-    assert not any("by-hand-77" in after for _, after in acceptance.texts(made, tmp_path).values())
+    assert not any("by-hand-77" in after for _, after in texts(made, tmp_path).values())
 
 
 def test_values_of_a_secret_go_into_the_encrypted_file(settings: Settings, server: LiveState, tmp_path: Path) -> None:
@@ -309,3 +310,21 @@ def test_an_override_has_neither_a_checksum_nor_what_controllers_note(
         "deployment": {"spec": {"template": {"spec": {"nodeSelector": {"disk": "fast"}}}}}
     }
     assert made.restarted == ("web",)
+
+
+def test_a_label_of_the_deployment_alone_does_not_get_to_its_service(
+    settings: Settings, server: LiveState, tmp_path: Path
+) -> None:
+    server.objects[ref("Deployment", "web")]["metadata"]["labels"]["team"] = "blue"
+    _, _, made = accepted(settings, server, tmp_path)
+    assert not found(made.settings, server, applied(settings))
+
+
+def test_an_address_that_the_stack_pins_stays_pinned(settings: Settings, server: LiveState, tmp_path: Path) -> None:
+    address = server.objects[ref("Service", "web")]["spec"]["clusterIP"]
+    web = settings.stack.services["web"].model_copy(update={"cluster_ip": address})
+    stack = settings.stack.model_copy(update={"services": {**settings.stack.services, "web": web}})
+    pinned = replace(settings, stack=stack)
+    server.objects[ref("Service", "web")]["metadata"]["labels"]["team"] = "blue"
+    made = acceptance.prepare(pinned, server, applied(pinned), lambda _: True, tmp_path)
+    assert made.catalogue == {("services", "web", "override", "service"): {"metadata": {"labels": {"team": "blue"}}}}
