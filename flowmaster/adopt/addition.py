@@ -26,6 +26,8 @@ from flowmaster.drift.objects import reference
 from flowmaster.render.manifests import manifests
 
 Body = dict[str, Any]
+_AS_MANIFEST = frozenset({"ConfigMap", "Service"})
+"""Kinds with an entry in the catalogue that are added as manifests where an entry would change them."""
 
 
 def prepare(
@@ -49,19 +51,20 @@ def prepare(
     kept = controllers.controlled(live, options.take)
     _refuse({ref: kept[ref] for ref in wanted & kept.keys()})
     left = dict.fromkeys(live.objects.keys() - wanted, "not asked for")
-    description = describe(live, settings.catalogue.registry, dict(images(live)), left, frozenset(), declared)
-    description.unmanaged = [(ref, why) for ref, why in description.unmanaged if ref in wanted]
-    _refuse(dict(description.unmanaged) | description.inexpressible)
-    written = read_yaml(load.catalogue_path(settings.stack, root))
-    add_conventions(settings, description)
-    if description.objects:
-        description.catalogue["objects"] = settings.catalogue.objects or OBJECTS
-    _refuse(refused_by_models(_merged(written, description), description.services, live.namespace))
-    adopted = _settings(settings, description, written)
-    bodies = [dict(body) for body in manifests(adopted)]
-    proofs = prove(api, live, [body for body in bodies if reference(body, live.namespace) in wanted])
     allowed = {ref for ref in wanted if ref.kind in WORKLOADS and ref.name in options.restart}
-    _refuse({p.ref: p.why for p in proofs if not (p.holds or (p.possible and p.ref in allowed))})
+    raw: frozenset[ObjectRef] = frozenset()
+    while True:
+        description = describe(live, settings.catalogue.registry, dict(images(live)), left, raw, declared)
+        adopted = _described(settings, description, wanted, live, root)
+        bodies = [dict(body) for body in manifests(adopted)]
+        proofs = prove(api, live, [body for body in bodies if reference(body, live.namespace) in wanted])
+        failed = {p.ref: p.why for p in proofs if not (p.holds or (p.possible and p.ref in allowed))}
+        # an entry would give the object the catalogue's labels, a manifest has its own
+        more = {ref for ref in failed if ref.kind in _AS_MANIFEST} - raw
+        if not more:
+            break
+        raw |= more
+    _refuse(failed)
     return Adoption(
         settings=adopted,
         live=live,
@@ -71,6 +74,20 @@ def prepare(
         declared=settings.objects,
         added=frozenset(wanted),
     )
+
+
+def _described(
+    settings: Settings, description: Description, wanted: set[ObjectRef], live: LiveState, root: Path
+) -> Settings:
+    """Return the settings with what is described; completes the description for the catalogue that it joins."""
+    description.unmanaged = [(ref, why) for ref, why in description.unmanaged if ref in wanted]
+    _refuse(dict(description.unmanaged) | description.inexpressible)
+    written = read_yaml(load.catalogue_path(settings.stack, root))
+    add_conventions(settings, description)
+    if description.objects:
+        description.catalogue["objects"] = settings.catalogue.objects or OBJECTS
+    _refuse(refused_by_models(_merged(written, description), description.services, live.namespace))
+    return _settings(settings, description, written)
 
 
 def _wanted(live: LiveState, only: frozenset[str]) -> set[ObjectRef]:

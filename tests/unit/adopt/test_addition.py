@@ -73,14 +73,14 @@ def live() -> LiveState:
     return state(config_map("texts", {"a": "b"}), deployment("web", **reads), deployment("other"))
 
 
-def added(live: LiveState, folder: Path, *only: str, **stack: Any) -> Adoption | None:
-    (folder / "catalogue.yaml").write_text(CATALOGUE)
+def added(live: LiveState, folder: Path, *only: str, catalogue_text: str = CATALOGUE, **stack: Any) -> Adoption | None:
+    (folder / "catalogue.yaml").write_text(catalogue_text)
     config = {f"flowmaster:{key}": value for key, value in STACK.items()}
     (folder / "Pulumi.shop.yaml").write_text(yaml.safe_dump({"config": config}, sort_keys=False))
     settings = Settings(
         name="shop",
         stack=validate(Stack, {**STACK, "catalogue": "catalogue.yaml", **stack}, "the test"),
-        catalogue=validate(Catalogue, yaml.safe_load(CATALOGUE), "the test"),
+        catalogue=validate(Catalogue, yaml.safe_load(catalogue_text), "the test"),
         environ={},
     )
     api: Any = Cluster(live)
@@ -134,3 +134,14 @@ def test_what_a_controller_keeps_is_refused_with_its_keeper(live: LiveState, tmp
         body["metadata"]["annotations"] = {"meta.helm.sh/release-name": "shop"}
     with pytest.raises(AdoptionError, match="Deployment/web: kept by Helm"):
         added(live, tmp_path, "Deployment/web")
+
+
+def test_an_object_that_an_entry_would_give_labels_is_added_as_a_manifest(live: LiveState, tmp_path: Path) -> None:
+    usual = CATALOGUE.replace("labels: app", "labels: recommended")
+    live.objects.update(state(config_map("notes", {"c": "d"})).objects)
+    adoption = added(live, tmp_path, "ConfigMap/notes", catalogue_text=usual)
+    assert adoption is not None
+    [(where, body)] = adoption.settings.objects.items()
+    assert where == "configmap-notes.yaml"
+    assert body["data"] == {"c": "d"}
+    assert "notes" not in adoption.settings.catalogue.config_maps
