@@ -33,7 +33,9 @@ OF_THE_PROGRAM = (
     "metadata.labels[app.kubernetes.io/part-of]:",
 )
 """Labels that all objects of the program have, and that were not on a Secret that somebody made again."""
-NOT_ACCEPTED = (*DELETED, *MADE_AGAIN, "conflict", "kept by a rule while another field is healed")
+READ_BY_ALL = ("ConfigMap data", "Secret data")
+"""What all services read: they restart once it is declared, which `accept` says."""
+NOT_ACCEPTED = (*READ_BY_ALL, *DELETED, *MADE_AGAIN, "conflict", "kept by a rule while another field is healed")
 REMADE = "immutable Secret made again with other data"
 FIELDS = {
     name: row for name, row in {**OF_DEPLOYMENTS, **OF_SERVICES, **OF_CONFIGURATION}.items() if name not in NOT_ACCEPTED
@@ -122,6 +124,18 @@ def test_no_secret_is_in_a_file_or_was_shown(operator: Operator, accepted: dict[
     files = [Path(operator.environ[name]).read_text() for name in ("FLOWMASTER_CATALOGUE", "PULUMI_OPTION_CONFIG_FILE")]
     for secret in (ENV_SECRET, HAND_SECRET):
         assert not any(secret in text for text in (*files, *operator.said))
+
+
+def test_what_services_read_is_accepted_and_their_restart_is_told(operator: Operator, accepted: dict[str, Any]) -> None:
+    assert accepted
+    for name in READ_BY_ALL:
+        row = OF_CONFIGURATION[name]
+        for command in row.commands:
+            operator.kubectl(*command)
+        said = operator.run("flowmaster", "accept", row.object).stdout
+        assert f"accepted: {row.object} {row.findings[0].path}" in said
+        assert "the next update restarts agent-service, ai-agent" in said
+        assert about(operator.report(), row.object) == []
 
 
 def test_what_is_not_there_is_refused(operator: Operator, accepted: dict[str, Any]) -> None:
