@@ -259,7 +259,11 @@ def _parts(description: Description) -> Body:
 
 
 def _move_external_services(settings: Settings, old: Body, new: Body) -> None:
-    """Have an ExternalName service stay in `externalServices` while only its target differs."""
+    """Have an ExternalName service stay in `externalServices`.
+
+    :raises _UndescribedError: if it became another type of Service. Declared in another part it would be another
+        resource: Pulumi would adopt the object for that one, and then delete it for the former one.
+    """
     for name in settings.catalogue.external_services:
         before, after = (parts["rawServices"].get(name) for parts in (old, new))
         if before is None or after is None:
@@ -273,6 +277,9 @@ def _move_external_services(settings: Settings, old: Body, new: Body) -> None:
         }:
             del new["rawServices"][name]
             new["externalServices"] = {**new["externalServices"], name: target}
+        else:
+            why = "an ExternalName service with another type or with labels of its own has no form in externalServices"
+            raise _UndescribedError({ObjectRef("Service", settings.namespace, name): why})
 
 
 def _release(settings: Settings, name: str, described: Body) -> Body:

@@ -35,7 +35,16 @@ OF_THE_PROGRAM = (
 """Labels that all objects of the program have, and that were not on a Secret that somebody made again."""
 READ_BY_ALL = ("ConfigMap data", "Secret data")
 """What all services read: they restart once it is declared, which `accept` says."""
-NOT_ACCEPTED = (*READ_BY_ALL, *DELETED, *MADE_AGAIN, "conflict", "kept by a rule while another field is healed")
+OF_ANOTHER_PART = "ExternalName into ClusterIP"
+"""It would be another resource of the program."""
+NOT_ACCEPTED = (
+    OF_ANOTHER_PART,
+    *READ_BY_ALL,
+    *DELETED,
+    *MADE_AGAIN,
+    "conflict",
+    "kept by a rule while another field is healed",
+)
 REMADE = "immutable Secret made again with other data"
 FIELDS = {
     name: row for name, row in {**OF_DEPLOYMENTS, **OF_SERVICES, **OF_CONFIGURATION}.items() if name not in NOT_ACCEPTED

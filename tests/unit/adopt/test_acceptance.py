@@ -328,3 +328,10 @@ def test_an_address_that_the_stack_pins_stays_pinned(settings: Settings, server:
     server.objects[ref("Service", "web")]["metadata"]["labels"]["team"] = "blue"
     made = acceptance.prepare(pinned, server, applied(pinned), lambda _: True, tmp_path)
     assert made.catalogue == {("services", "web", "override", "service"): {"metadata": {"labels": {"team": "blue"}}}}
+
+
+def test_an_external_service_of_another_type_is_left(settings: Settings, server: LiveState, tmp_path: Path) -> None:
+    spec = {"type": "ClusterIP", "clusterIP": "10.43.0.99", "ports": [{"port": 5432, "protocol": "TCP"}]}
+    server.objects[ref("Service", "files")]["spec"] = spec
+    with pytest.raises(AdoptionError, match=r"Service/files: .* no form in externalServices"):
+        acceptance.prepare(settings, server, applied(settings), lambda _: True, tmp_path)
