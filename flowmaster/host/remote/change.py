@@ -36,7 +36,7 @@ from flowmaster.host.remote.common import (
     serving,
     sync,
 )
-from flowmaster.host.remote.effective_config import config_files, newer, plain, remember_loaded, tested
+from flowmaster.host.remote.effective_config import began_with, config_files, newer, plain, remember_loaded, tested
 from flowmaster.host.remote.site_paths import Place
 
 LOCK = RUN + "/lock"
@@ -177,7 +177,7 @@ class _Change:
                 _copy_sites(ENABLED, stage, without=self.name)
                 if self.content is not None:
                     shutil.copyfile(self.candidate, f"{stage}/{self.name}")
-                code, words = run([*_APART, "sh", "-c", _TEST, "-", stage, ENABLED])
+                code, words = run([*_APART, "sh", "-c", _TEST, "-", stage, ENABLED, *began_with(config_files())])
             finally:
                 shutil.rmtree(stage, ignore_errors=True)
         except OSError as err:
@@ -263,7 +263,7 @@ class _Change:
 
 
 _APART = ["unshare", "--mount", "--propagation", "private"]
-_TEST = 'mount --bind "$1" "$2" && exec nginx -t -q'
+_TEST = 'mount --bind "$1" "$2" && shift 2 && exec nginx -t -q "$@"'
 
 
 def _copy_sites(source: str, target: str, without: str) -> None:

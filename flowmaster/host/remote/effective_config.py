@@ -105,9 +105,13 @@ def tested(paths: list[str], *options: str) -> tuple[int, str]:
             continue
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             return 1, f"{path} is no regular file: nginx would wait for somebody to write to it"
-    other = ["-c", paths[0]] if paths and paths[0] != CONFIG + "/nginx.conf" else []
-    code, words = run(["nginx", "-t", *options, *other])
+    code, words = run(["nginx", "-t", *options, *began_with(paths)])
     return code, plain(words)
+
+
+def began_with(paths: list[str]) -> list[str]:
+    """The options with which nginx reads these files of a configuration: none where they begin with the usual one."""
+    return ["-c", paths[0]] if paths and paths[0] != CONFIG + "/nginx.conf" else []
 
 
 def plain(words: str) -> str:
