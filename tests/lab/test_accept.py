@@ -152,3 +152,12 @@ def test_what_is_not_there_is_refused(operator: Operator, accepted: dict[str, An
     done = operator.run("flowmaster", "accept", "Deployment/nobody", code=1)
     assert done.stderr.startswith("error: no difference on the server is chosen")
     assert "nothing is named to accept" in operator.run("flowmaster", "accept", code=1).stderr
+
+
+def test_doctor_finds_everything_in_place_and_names_what_is_not(operator: Operator, tmp_path: Path) -> None:
+    said = operator.run("flowmaster", "doctor").stdout
+    assert len(said.splitlines()) == 12
+    assert all(line.startswith("✓") for line in said.splitlines())
+    broken = operator.knowing(KUBECONFIG=str(tmp_path / "none")).run("flowmaster", "doctor", code=1).stdout
+    assert [line.split()[1] for line in broken.splitlines() if line.startswith("✗")] == ["kubeconfig"]
+    assert "not checked: the API server cannot be asked" in broken
