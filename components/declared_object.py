@@ -20,11 +20,14 @@ class DeclaredObjectArgs:
     """The body of the object."""
 
     body: Mapping[str, Any]
+    elsewhere: bool = False
+    """Whether it is outside the stack's namespace."""
 
     @classmethod
     def of(cls, settings: Settings, where: str) -> DeclaredObjectArgs:
         """From a file of the catalogue's ``objects``."""
-        return cls(body=objects.manifest(settings, settings.objects[where]))
+        body = objects.manifest(settings, settings.objects[where])
+        return cls(body=body, elsewhere=body["metadata"].get("namespace") != settings.namespace)
 
 
 class DeclaredObject(Component):
@@ -34,7 +37,7 @@ class DeclaredObject(Component):
 
     def __init__(self, name: str, args: DeclaredObjectArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
-        self.object = KubernetesObject(args.body, self.child())
+        self.object = KubernetesObject(args.body, self.child(), alone=args.elsewhere)
         self.register_outputs({"name": name})
 
 

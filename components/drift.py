@@ -104,6 +104,8 @@ class Server:
             if writers := writers_annotation(self.before.bodies.get(ref), self._writers(ref)):
                 annotations[HEALED_FROM] = writers
             props = {**props, "metadata": metadata}
+        if fields := self.plan.as_live.get(ref):
+            opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=[*fields]))
         if self._hook is not None and self._writes(ref):
             hooks = pulumi.ResourceHookBinding(before_update=[self._hook])
             opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))

@@ -15,6 +15,8 @@ from typing import Any
 
 import pulumi
 
+from components import aliases
+
 _HIDDEN = ("data", "stringData", "metadata")
 """What Pulumi keeps encrypted of a Secret where the provider returns it. Annotations of the metadata may hold a copy of
 the whole Secret, whoever put them there and whenever."""
@@ -27,14 +29,21 @@ class KubernetesObject(pulumi.CustomResource):
     spec: pulumi.Output[Mapping[str, Any]]
     """The live spec; only if the body has one."""
 
-    def __init__(self, body: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
-        """The resource has the object's name. Values of the body may be outputs. Data of a Secret is encrypted."""
+    def __init__(self, body: Mapping[str, Any], opts: pulumi.ResourceOptions, *, alone: bool = False) -> None:
+        """The resource has the object's name. Values of the body may be outputs. Data of a Secret is encrypted.
+
+        :param alone: whether no other part of the catalogue can have declared it: it is in another namespace.
+        """
+        type_, name = type_of(body), body["metadata"]["name"]
+        former = [] if alone else aliases.of_object(type_, name, type(opts.parent).__name__)
         own = pulumi.ResourceOptions(
-            version=_version(), additional_secret_outputs=list(_HIDDEN) if body["kind"] == "Secret" else None
+            version=_version(),
+            additional_secret_outputs=list(_HIDDEN) if body["kind"] == "Secret" else None,
+            aliases=[*former] or None,
         )
         # a copy, since the SDK stores outputs in it
         props = {key: value for key, value in hidden(body).items() if value is not None}
-        super().__init__(type_of(body), body["metadata"]["name"], props, pulumi.ResourceOptions.merge(opts, own))
+        super().__init__(type_, name, props, pulumi.ResourceOptions.merge(opts, own))
 
 
 class KubernetesProvider(pulumi.ProviderResource):

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from config.rules import Rule, decide
-from flowmaster.cluster.immutable_fields import has_immutable_data, immutable
+from flowmaster.cluster.immutable_fields import IMMUTABLE, has_immutable_data, immutable
 from flowmaster.cluster.masking import Masker
 from flowmaster.cluster.reader import LiveState, is_terminating
 from flowmaster.cluster.writes import Step, Way
-from flowmaster.compare.finding import Action, Finding, FindingClass, ObjectRef
+from flowmaster.compare.finding import ABSENT, Action, Finding, FindingClass, ObjectRef
 from flowmaster.compare.path import render
 from flowmaster.compare.three_way import Difference, apply, has_opaque
 from flowmaster.drift.last_applied import Applied
 from flowmaster.drift.notes import writer
-from flowmaster.drift.objects import Comparison, findings_with_differences, reference
+from flowmaster.drift.objects import Comparison, findings_with_differences, reference, value_at
 from flowmaster.heal import kept_fields
 
 Body = dict[str, Any]
@@ -31,6 +31,9 @@ class Plan:
     deletions: Sequence[Step] = ()
     kept: Mapping[ObjectRef, Body] = field(default_factory=dict)
     """Declared bodies with kept live values, for objects that are going to be written anyway."""
+    as_live: Mapping[ObjectRef, tuple[str, ...]] = field(default_factory=dict)
+    """Immutable fields that are live as declared, but were applied otherwise or not at all: nothing is to be done about
+    them, and Pulumi, which compares with what it applied, would replace the object."""
 
     def covers(self, finding: Finding) -> bool:
         """Return whether a step of this plan heals the finding."""
@@ -59,6 +62,7 @@ def plan(
     comparison = Comparison(applied, live, masker)
     steps: dict[ObjectRef, Step] = {}
     kept: dict[ObjectRef, Body] = {}
+    as_live: dict[ObjectRef, tuple[str, ...]] = {}
     for ref, body in desired.items():
         if ref.kind in live.unread or ref not in applied:
             # Pulumi itself creates or adopts what was never applied
@@ -73,7 +77,18 @@ def plan(
             steps[ref] = step
         if kept_body is not None:
             kept[ref] = kept_body
-    return Plan(steps, _deletions(findings, live), kept)
+        if fields := _immutable_as_live(ref, body, live_body, comparison.last(ref)):
+            as_live[ref] = fields
+    return Plan(steps, _deletions(findings, live), kept, as_live)
+
+
+def _immutable_as_live(ref: ObjectRef, declared: Body, live: Body, last: Any) -> tuple[str, ...]:
+    found = []
+    for text in IMMUTABLE.get(ref.kind, ()) if isinstance(last, dict) else ():
+        want, have, applied = (value_at(body, tuple(text.split("."))) for body in (declared, live, last))
+        if want is not ABSENT and want == have and want != applied and not has_opaque(applied):
+            found.append(text)
+    return tuple(found)
 
 
 def _plan_object(

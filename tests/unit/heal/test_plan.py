@@ -79,6 +79,19 @@ def test_what_only_the_program_changed_is_pulumis_own_to_do() -> None:
     assert plan_of(server).empty
 
 
+def test_an_address_that_is_pinned_as_it_is_live_is_no_replacement() -> None:
+    server = Server()
+    service = "Service/pinned"
+    address = server.live.objects[ref(service)]["spec"]["clusterIP"]
+    del server.applied[ref(service)]["spec"]["clusterIP"]
+    todo = plan_of(server)
+    assert todo.as_live == {ref(service): ("spec.clusterIP",)}
+    assert todo.steps == {}
+    # another one than the live one is a change, which Pulumi may show as what it is
+    server.program(service, ("spec", "clusterIP"), f"{address}9")
+    assert plan_of(server).as_live == {}
+
+
 def test_drift_and_a_change_of_the_program_are_one_write() -> None:
     server = Server()
     server.set(WEB, (*CONTAINER, "env", named("NEW")), env("NEW", "1"))
